@@ -1,0 +1,1 @@
+"""The calling_line package."""
