@@ -1,0 +1,85 @@
+# What ./demo and ./test share: sourced, never run. Sets up .venv from uv.lock, and asks apt only for what is missing.
+# Works again without network once everything is there.
+
+fail() {
+    printf '%s\n' "callrec: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        fail "'$*' needs root: run this as root, or install sudo"
+    fi
+}
+
+# need_packages COMMAND=PACKAGE…: installs the packages of the commands that are not there.
+need_packages() {
+    missing=""
+    for pair in "$@"; do
+        if ! PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null 2>&1; then
+            missing="$missing ${pair#*=}"
+        fi
+    done
+    [ -n "$missing" ] || return 0
+    command -v apt-get >/dev/null 2>&1 || fail "these are missing and this is no Debian:$missing"
+    echo "callrec: installing$missing"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
+        echo "callrec: apt-get update failed; trying with the lists there are" >&2
+    # The broker is started by whoever needs it, on a port of its own: policy-rc.d keeps apt from starting one.
+    # shellcheck disable=SC2086
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+        apt-get -qq install -y --no-install-recommends $missing </dev/null >/dev/null ||
+        fail "apt-get could not install$missing; install them by hand and try again"
+}
+
+# need_python: leaves in PYTHON a Python of at least 3.11 that can make virtual environments.
+need_python() {
+    PYTHON=""
+    for candidate in python3 python3.11 /usr/bin/python3; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            PYTHON=$(command -v "$candidate")
+            break
+        fi
+    done
+    if [ -z "$PYTHON" ]; then
+        need_packages python3.11=python3
+        PYTHON=$(command -v python3) || fail "Python 3.11 or later is needed and could not be installed"
+        "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+            fail "found $("$PYTHON" --version), expected Python 3.11 or later: install one and put it first in PATH"
+    fi
+    if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
+        need_packages callrec-python-venv=python3-venv
+    fi
+}
+
+# need_uv: leaves in UV the uv of this clone, in an environment of its own: `uv sync` removes strangers from .venv.
+need_uv() {
+    UV="$ROOT/.uv/bin/uv"
+    [ -x "$UV" ] && return 0
+    echo "callrec: fetching uv"
+    "$PYTHON" -m venv --clear "$ROOT/.uv" || fail "could not make $ROOT/.uv; is the disk full?"
+    "$ROOT/.uv/bin/python" -m pip install -q --disable-pip-version-check 'uv>=0.8,<1' </dev/null ||
+        fail "could not fetch uv from PyPI: the first set-up needs the network"
+}
+
+# need_environment: .venv is what uv.lock says. A mark keeps the second run off the network.
+need_environment() {
+    need_python
+    mark="$ROOT/.venv/.callrec-synced"
+    wanted=$(cat "$ROOT/uv.lock" "$ROOT/pyproject.toml" | cksum)
+    if [ -x "$ROOT/.venv/bin/callrec" ] && [ "$(cat "$mark" 2>/dev/null)" = "$ROOT $wanted" ] &&
+        "$ROOT/.venv/bin/python" -c 'import callrec' 2>/dev/null; then
+        return 0
+    fi
+    need_uv
+    echo "callrec: setting up .venv from uv.lock"
+    UV_PROJECT_ENVIRONMENT="$ROOT/.venv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 \
+        "$UV" sync -q --frozen --project "$ROOT" --python "$PYTHON" </dev/null ||
+        fail "uv could not set up .venv: the first set-up needs the network"
+    echo "$ROOT $wanted" >"$mark"
+}
