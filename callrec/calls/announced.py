@@ -1,0 +1,210 @@
+"""The announced way: we answer, play the notice, then call the destination and record both voices."""
+
+from __future__ import annotations
+
+from callrec.calls import commands as do
+from callrec.calls import inputs as given
+from callrec.calls.call import Call, State
+from callrec.calls.inputs import Input, Side, Timer
+from callrec.calls.outcome import Outcome, Reason, reason_of_failure
+
+_BEFORE_CONNECT = frozenset({State.ANNOUNCING, State.CHOOSING})
+_PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
+
+
+class AnnouncedCall(Call):
+    """A call to which a capture rule applies (LAW-1): nothing is stored before the notice has been heard (NOT-2)."""
+
+    def __init__(self, *, opt_out_key: str, opt_out_after_connect: str, menu_keys: frozenset[str] = frozenset()) -> None:
+        super().__init__()
+        self._opt_out_key = opt_out_key
+        self._opt_out_sequence = opt_out_after_connect
+        self._menu_keys = menu_keys
+        self._chosen: str | None = None
+        self._keys_after_connect = ""
+        self._ringing_heard = False
+        self._early_media = False
+        self._told: Reason = Reason.NOT_ANSWERED
+
+    def _by_state(self, event: Input) -> list[do.Command]:
+        match self.state, event:
+            case State.NEW, given.Started():
+                self.state = State.PREPARING
+                return [do.Prepare()]
+            case State.PREPARING, given.Prepared():
+                return self._prepared(event)
+            case State.ANSWERING, given.Acknowledged(usable):
+                return self._acknowledged(usable=usable)
+            case State.ANNOUNCING, given.PlayEnded(completed):
+                return self._notice_ended(completed=completed)
+            case State.CONFIRMING, given.PlayEnded():
+                return self._choose_or_dial()
+            case State.CHOOSING, given.TimerFired(Timer.MENU):
+                return self._dial()
+            case (State.ANNOUNCING | State.CHOOSING | State.CONNECTED), given.KeyPressed():
+                return self._key(event)
+            case State.DIALLING, _:
+                return self._dialling(event)
+            case State.RECODING, given.CallerRecoded(accepted):
+                return self._redial() if accepted else self._tell(488)
+            case State.TELLING, given.PlayEnded() | given.TimerFired(Timer.TONE):
+                return [do.HangUp(Side.CALLER, self._told), self._finish(self._told)]
+        return []
+
+    # Before the destination is called
+
+    def _prepared(self, event: given.Prepared) -> list[do.Command]:
+        if not event.row_kept or not event.media:
+            # Nobody hears a notice of a recording that will not be made.
+            self.state = State.OVER
+            return [do.GoTransparent(Reason.STORAGE_UNAVAILABLE if event.media else Reason.CAPACITY)]
+        self.state = State.ANSWERING
+        return [do.AnswerCaller()]
+
+    def _acknowledged(self, *, usable: bool) -> list[do.Command]:
+        if not usable:
+            return [do.HangUp(Side.CALLER, Reason.DESTINATION_FAILED), self._finish(Reason.DESTINATION_FAILED)]
+        self.state = State.ANNOUNCING
+        return [do.PlayNotice()]
+
+    def _notice_ended(self, *, completed: bool) -> list[do.Command]:
+        if not completed or self._held:
+            self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE  # NOT-3, NOT-14
+        return self._choose_or_dial()
+
+    def _choose_or_dial(self) -> list[do.Command]:
+        if self._menu_keys and self._chosen is None:
+            self.state = State.CHOOSING
+            return [do.SetTimer(Timer.MENU)]
+        return self._dial()
+
+    def _key(self, event: given.KeyPressed) -> list[do.Command]:
+        if event.side is not Side.CALLER:
+            return []
+        if self.state is State.CONNECTED:
+            return self._key_after_connect(event.key)
+        if event.key == self._opt_out_key:
+            return self._opt_out_before_connect()
+        if event.key in self._menu_keys:
+            return self._menu_key(event.key)
+        return []  # other keys do not interrupt the notice
+
+    def _opt_out_before_connect(self) -> list[do.Command]:
+        self._why_not = Reason.OPT_OUT
+        stop = [do.StopTimer(Timer.MENU)] if self.state is State.CHOOSING else [do.StopPlay()]
+        self.state = State.CONFIRMING
+        return [*stop, do.PlayOptOutConfirmed()]
+
+    def _menu_key(self, key: str) -> list[do.Command]:
+        self._chosen = key
+        if self.state is State.CHOOSING:
+            return [do.StopTimer(Timer.MENU), *self._dial()]
+        # The rest of the notice was not heard: the call goes on, its recording does not.
+        self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE
+        return [do.StopPlay(), *self._dial()]
+
+    # Calling the destination
+
+    def _dial(self) -> list[do.Command]:
+        self.state = State.DIALLING
+        return [do.Dial(self._chosen), do.SetTimer(Timer.ANSWER)]
+
+    def _redial(self) -> list[do.Command]:
+        self.state = State.DIALLING
+        return [do.Dial(self._chosen)]
+
+    def _dialling(self, event: Input) -> list[do.Command]:
+        match event:
+            case given.DestinationProgress(_, early_media):
+                return self._progress(early_media=early_media)
+            case given.DestinationAnswered(held):
+                return self._answered(held=held)
+            case given.DestinationFailed(488, True):
+                self.state = State.RECODING
+                return [do.RecodeCaller()]
+            case given.DestinationFailed(status):
+                return self._tell(status)
+            case given.TimerFired(Timer.ANSWER):
+                return [do.CancelDestination(), *self._tell(480)]
+        return []
+
+    def _progress(self, *, early_media: bool) -> list[do.Command]:
+        if early_media and not self._early_media:
+            self._early_media = True
+            stop = [do.StopPlay()] if self._ringing_heard else []
+            return [*stop, do.Link(early=True)]
+        if self._ringing_heard or self._early_media:
+            return []
+        self._ringing_heard = True
+        return [do.PlayTone(do.Tone.RINGBACK, forever=True)]
+
+    def _answered(self, *, held: bool) -> list[do.Command]:
+        self.state = State.CONNECTED
+        if held:
+            self._held.add(Side.DESTINATION)
+        stop = [do.StopPlay()] if self._ringing_heard else []
+        timers = [do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
+        return [*stop, do.Link(), *self._start_recording(), *timers]
+
+    def _tell(self, status: int) -> list[do.Command]:
+        """Let the caller hear why, for at most ten seconds, then hang up."""
+        self._told = reason_of_failure(status)
+        self.state = State.TELLING
+        tone = do.Tone.BUSY if self._told in (Reason.BUSY, Reason.DECLINED) else do.Tone.UNOBTAINABLE
+        return [do.StopTimer(Timer.ANSWER), do.StopPlay(), do.PlayTone(tone), do.SetTimer(Timer.TONE)]
+
+    # Connected
+
+    def _key_after_connect(self, key: str) -> list[do.Command]:
+        """Note a key; `*9` declines the recording, a plain 9 belongs to the PBX's own menu."""
+        keep = len(self._opt_out_sequence)
+        self._keys_after_connect = (self._keys_after_connect + key)[-keep:] if keep else ""
+        if not keep or self._keys_after_connect != self._opt_out_sequence:
+            return []
+        self._keys_after_connect = ""
+        was_recording = self._recording
+        commands = self._stop_recording(Reason.OPT_OUT)
+        if was_recording:
+            self._why_not = Reason.OPT_OUT
+        return commands
+
+    def _reoffer_failed(self, asker: Side, status: int) -> list[do.Command]:
+        """A far side that refuses a re-INVITE does not stop a hold: we answer with the session as it is."""
+        return [do.AcceptReoffer(asker)] if status in (408, 481, 491, 500, 503) else [do.RefuseReoffer(asker, status)]
+
+    # Ending
+
+    def _cancelled(self) -> list[do.Command]:
+        return [self._finish(Reason.ABANDONED_IN_NOTICE)]
+
+    def _hung_up(self, side: Side) -> list[do.Command]:
+        if side is Side.DESTINATION:
+            return [do.HangUp(Side.CALLER), self._finish(Reason.DESTINATION_FAILED)]
+        match self.state:
+            case State.DIALLING | State.RECODING:
+                return [do.CancelDestination(), self._finish(Reason.NOT_ANSWERED)]
+            case State.CONNECTED:
+                return [do.HangUp(Side.DESTINATION), self._finish(Reason.NOT_ANSWERED)]
+            case State.TELLING:
+                return [self._finish(self._told)]
+        return [self._finish(self._why_caller_left())]
+
+    def _why_caller_left(self) -> Reason:
+        return Reason.ABANDONED_IN_NOTICE if self.state in _PLAYING_NOTICE_AT_MOST else Reason.NOT_ANSWERED
+
+    def _seal_now(self) -> list[do.Command]:
+        match self.state:
+            case State.NEW | State.PREPARING:
+                return [do.RejectCaller(503), self._finish(Reason.DESTINATION_FAILED)]
+            case State.DIALLING | State.RECODING:
+                return [do.CancelDestination(), do.HangUp(Side.CALLER), self._finish(Reason.NOT_ANSWERED)]
+            case State.CONNECTED:
+                return [do.HangUp(Side.DESTINATION), do.HangUp(Side.CALLER), self._finish(Reason.NOT_ANSWERED)]
+            case State.TELLING:
+                return [do.HangUp(Side.CALLER, self._told), self._finish(self._told)]
+        return [do.HangUp(Side.CALLER), self._finish(self._why_caller_left())]
+
+
+def no_route(why_not: Reason | None = None) -> list[do.Command]:
+    """Return what is done about a call for which the configuration has no destination."""
+    return [do.RejectCaller(404), do.Finish(Outcome(why_not or Reason.DESTINATION_FAILED))]

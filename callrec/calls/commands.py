@@ -1,0 +1,212 @@
+"""What a call asks for; the recorder carries each command out, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from callrec.calls.inputs import Side, Timer
+from callrec.calls.outcome import Outcome, Reason
+
+
+class Tone(StrEnum):
+    """The tones a caller may hear from us."""
+
+    RINGBACK = "ringback"
+    BUSY = "busy"
+    UNOBTAINABLE = "unobtainable"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make the row durable and open the RTP ports; answered by `Prepared`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoTransparent:
+    """Pass the call unrecorded for this reason; a `TransparentCall` takes over from here."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCaller:
+    """Send the caller our 200 with one codec; answered by `Acknowledged`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayNotice:
+    """Play the recording notice; answered by `PlayEnded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOptOutConfirmed:
+    """Tell the caller that the call is not recorded (NOT-16); answered by `PlayEnded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlayTone:
+    """Play a tone to the caller until it is stopped or, where not for ever, ended by `PlayEnded`."""
+
+    tone: Tone
+    forever: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopPlay:
+    """Stop what plays; no `PlayEnded` follows for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Call the destination: the chosen menu destination, or the route's own where `menu_key` is None."""
+
+    menu_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecodeCaller:
+    """Send the caller a re-INVITE with the next codec of its offer; answered by `CallerRecoded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDestination:
+    """Take our INVITE to the destination back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Relay audio between the two legs; `early` while the destination has not answered."""
+
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Store both voices from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardRecording:
+    """Destroy what this call stored (key first), record nothing more of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Store nothing of either side from now on; the time line keeps its length (NOT-20)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Store both sides again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassProgress:
+    """Give the caller the destination's provisional response."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassAnswer:
+    """Give the caller the destination's 2xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassAcknowledgement:
+    """Give the destination the answer that came in the caller's ACK."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectCaller:
+    """Give the caller a final response: the destination's where `status` is None."""
+
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptReoffer:
+    """Answer a party's re-INVITE ourselves with the session as it is."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class PassReoffer:
+    """Pass a party's re-INVITE on to the other; answered by `ReofferAnswered` or `ReofferFailed`."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class PassReofferAnswer:
+    """Answer the party's re-INVITE with what the other party answered."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseReoffer:
+    """Refuse a party's re-INVITE; its session stays as it was."""
+
+    side: Side
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End a leg; `reason` becomes its `Reason: Q.850` header, None passes the other leg's on."""
+
+    side: Side
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Tell `TimerFired` after the limit that the configuration gives this timer."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class StopTimer:
+    """Forget a timer."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The call is over: seal what was recorded, close the row with this outcome, release everything."""
+
+    outcome: Outcome
+
+
+Command = (
+    Prepare
+    | GoTransparent
+    | AnswerCaller
+    | PlayNotice
+    | PlayOptOutConfirmed
+    | PlayTone
+    | StopPlay
+    | Dial
+    | RecodeCaller
+    | CancelDestination
+    | Link
+    | StartRecording
+    | DiscardRecording
+    | Hold
+    | Resume
+    | PassProgress
+    | PassAnswer
+    | PassAcknowledgement
+    | RejectCaller
+    | AcceptReoffer
+    | PassReoffer
+    | PassReofferAnswer
+    | RefuseReoffer
+    | HangUp
+    | SetTimer
+    | StopTimer
+    | Finish
+)

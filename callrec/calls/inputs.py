@@ -1,0 +1,178 @@
+"""What a call is told: by the two SIP legs, by the media worker, by the stores and by timers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Which leg of the call: the caller's INVITE to us, or our INVITE to the destination."""
+
+    CALLER = "caller"
+    DESTINATION = "destination"
+
+    @property
+    def other(self) -> Side:
+        """The opposite leg."""
+        return Side.DESTINATION if self is Side.CALLER else Side.CALLER
+
+
+class Timer(StrEnum):
+    """The timers a call asks for."""
+
+    ANSWER = "answer"
+    MENU = "menu"
+    TONE = "tone"
+    LONGEST_CALL = "longest_call"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The INVITE has been read and decided upon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The row is durable (or is not: `row_kept`), and the call's RTP ports are open (or are not: `media`)."""
+
+    row_kept: bool
+    media: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The caller's ACK to our 2xx arrived; `usable` is False where its SDP cannot be used."""
+
+    usable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEnded:
+    """The notice, prompt or tone ended; `completed` only with the evidence of NOT-14."""
+
+    completed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """A party pressed one DTMF key."""
+
+    side: Side
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationProgress:
+    """The destination answered provisionally; `early_media` says that its SDP came with it."""
+
+    status: int
+    early_media: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationAnswered:
+    """The destination answered 2xx; `held` says that its SDP does not take or send audio."""
+
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationFailed:
+    """The destination will not take the call; `another_codec`: the caller offered one not yet tried."""
+
+    status: int
+    another_codec: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRecoded:
+    """The caller answered our re-INVITE for another codec."""
+
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller took its INVITE back."""
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """A party ended its leg."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Reoffered:
+    """A party sent a re-INVITE; `held` is what its offer says about its audio, None where it made no offer."""
+
+    side: Side
+    held: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferAnswered:
+    """The party to whom a re-INVITE was passed accepted it; `held` is what its answer says."""
+
+    side: Side
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferFailed:
+    """The party to whom a re-INVITE was passed refused it with `status`."""
+
+    side: Side
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer the call asked for ran out."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """No RTP came from either party for the configured limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStopped:
+    """A person or the stop list ended the recording of this call; what it stored is to be discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingLost:
+    """No audio of this call could be stored: nothing is left to seal."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealNow:
+    """The recorder is ending: both legs are hung up and what was recorded is sealed."""
+
+
+Input = (
+    Started
+    | Prepared
+    | Acknowledged
+    | PlayEnded
+    | KeyPressed
+    | DestinationProgress
+    | DestinationAnswered
+    | DestinationFailed
+    | CallerRecoded
+    | Cancelled
+    | HungUp
+    | Reoffered
+    | ReofferAnswered
+    | ReofferFailed
+    | TimerFired
+    | Silent
+    | RecordingStopped
+    | RecordingLost
+    | SealNow
+)
