@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.call import Call, State
+from callrec.calls.call import Call, Passing, State
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Outcome, Reason, reason_of_failure
 
-_BEFORE_CONNECT = frozenset({State.ANNOUNCING, State.CHOOSING})
+_COULD_NOT_ANSWER_NOW = frozenset({408, 481, 491, 500, 503})
 _PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
 
 
 class AnnouncedCall(Call):
     """A call to which a capture rule applies (LAW-1): nothing is stored before the notice has been heard (NOT-2)."""
 
-    def __init__(self, *, opt_out_key: str, opt_out_after_connect: str, menu_keys: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        *,
+        opt_out_key: str,
+        opt_out_after_connect: str,
+        menu_keys: frozenset[str] = frozenset(),
+        held: bool = False,
+    ) -> None:
         super().__init__()
+        if held:
+            self._held.add(Side.CALLER)  # the first offer does not listen
         self._opt_out_key = opt_out_key
         self._opt_out_sequence = opt_out_after_connect
         self._menu_keys = menu_keys
@@ -41,7 +50,7 @@ class AnnouncedCall(Call):
                 return self._choose_or_dial()
             case State.CHOOSING, given.TimerFired(Timer.MENU):
                 return self._dial()
-            case (State.ANNOUNCING | State.CHOOSING | State.CONNECTED), given.KeyPressed():
+            case ((State.ANNOUNCING | State.CHOOSING | State.CONNECTED), given.KeyPressed()):
                 return self._key(event)
             case State.DIALLING, _:
                 return self._dialling(event)
@@ -67,6 +76,11 @@ class AnnouncedCall(Call):
         self.state = State.ANNOUNCING
         return [do.PlayNotice()]
 
+    def _set_held(self, side: Side, *, held: bool) -> list[do.Command]:
+        if held and self.state is State.ANNOUNCING:
+            self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE  # NOT-14: nobody listened to all of it
+        return super()._set_held(side, held=held)
+
     def _notice_ended(self, *, completed: bool) -> list[do.Command]:
         if not completed or self._held:
             self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE  # NOT-3, NOT-14
@@ -91,7 +105,7 @@ class AnnouncedCall(Call):
 
     def _opt_out_before_connect(self) -> list[do.Command]:
         self._why_not = Reason.OPT_OUT
-        stop = [do.StopTimer(Timer.MENU)] if self.state is State.CHOOSING else [do.StopPlay()]
+        stop: list[do.Command] = [do.StopTimer(Timer.MENU) if self.state is State.CHOOSING else do.StopPlay()]
         self.state = State.CONFIRMING
         return [*stop, do.PlayOptOutConfirmed()]
 
@@ -142,9 +156,9 @@ class AnnouncedCall(Call):
         self.state = State.CONNECTED
         if held:
             self._held.add(Side.DESTINATION)
-        stop = [do.StopPlay()] if self._ringing_heard else []
-        timers = [do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
-        return [*stop, do.Link(), *self._start_recording(), *timers]
+        commands: list[do.Command] = [do.StopPlay()] if self._ringing_heard else []
+        commands += [do.Link(), *self._start_recording()]
+        return [*commands, do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
 
     def _tell(self, status: int) -> list[do.Command]:
         """Let the caller hear why, for at most ten seconds, then hang up."""
@@ -168,9 +182,11 @@ class AnnouncedCall(Call):
             self._why_not = Reason.OPT_OUT
         return commands
 
-    def _reoffer_failed(self, asker: Side, status: int) -> list[do.Command]:
-        """A far side that refuses a re-INVITE does not stop a hold: we answer with the session as it is."""
-        return [do.AcceptReoffer(asker)] if status in (408, 481, 491, 500, 503) else [do.RefuseReoffer(asker, status)]
+    def _reoffer_failed(self, passing: Passing, status: int) -> list[do.Command]:
+        """Accept a hold or its end ourselves where the far side only could not answer now."""
+        if status in _COULD_NOT_ANSWER_NOW:
+            return [do.AcceptReoffer(passing.asker), *self._set_held(passing.asker, held=passing.held)]
+        return super()._reoffer_failed(passing, status)
 
     # Ending
 

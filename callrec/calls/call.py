@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.calls.inputs import Input, Side
 from callrec.calls.outcome import Outcome, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A re-INVITE under way from one side to the other: what it asks, and what was so before."""
+
+    asker: Side
+    held: bool
+    held_before: bool
 
 
 class State(Enum):
@@ -37,7 +47,7 @@ class Call:
         self._why_not = why_not
         self._recording = False
         self._held: set[Side] = set()
-        self._passing: Side | None = None
+        self._passing: Passing | None = None
 
     @property
     def held(self) -> bool:
@@ -128,21 +138,23 @@ class Call:
             return [do.RefuseReoffer(side, 491)]  # RFC 3261 14.2: the other side's offer is still under way
         if held is None:
             return [do.AcceptReoffer(side)]
-        self._passing = side
+        self._passing = Passing(side, held, held_before=side in self._held)
         changes = self._set_held(side, held=True) if held else []  # stop storing before anybody has answered
         return [*changes, do.PassReoffer(side)]
 
     def _reoffer_ended(self, event: given.ReofferAnswered | given.ReofferFailed) -> list[do.Command]:
-        asker, self._passing = self._passing, None
-        if asker is None or asker is event.side:
+        passing = self._passing
+        if passing is None or passing.asker is event.side:
             return []
+        self._passing = None
         if isinstance(event, given.ReofferFailed):
-            return self._reoffer_failed(asker, event.status)
-        return [do.PassReofferAnswer(asker)]
+            return self._reoffer_failed(passing, event.status)
+        changes = self._set_held(passing.asker, held=passing.held)
+        if not passing.held:
+            # To an offer that holds, an answer that does not send is a consequence, not the other side's own hold.
+            changes += self._set_held(event.side, held=event.held)
+        return [do.PassReofferAnswer(passing.asker), *changes]
 
-    def _reoffer_failed(self, asker: Side, status: int) -> list[do.Command]:
-        return [do.RefuseReoffer(asker, status)]
-
-    def session_agreed(self, side: Side, *, held: bool) -> list[do.Command]:
-        """Take note of what a side's last offer or answer, now in force, says about hold."""
-        return self._set_held(side, held=held)
+    def _reoffer_failed(self, passing: Passing, status: int) -> list[do.Command]:
+        """Refuse as the other side did: the session of both stays as it was."""
+        return [do.RefuseReoffer(passing.asker, status), *self._set_held(passing.asker, held=passing.held_before)]
