@@ -29,7 +29,7 @@ need_packages() {
     echo "callrec: installing$missing"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
         echo "callrec: apt-get update failed; trying with the lists there are" >&2
-    # The broker is started by whoever needs it, on a port of its own: policy-rc.d keeps apt from starting one.
+    # RUNLEVEL=1 keeps invoke-rc.d from starting services: whoever needs a broker starts one on a port of its own.
     # shellcheck disable=SC2086
     as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get -qq install -y --no-install-recommends $missing </dev/null >/dev/null ||

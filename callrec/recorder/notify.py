@@ -28,7 +28,7 @@ class Notifier:
         self._socket: socket.socket | None = None
         if address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-            self._socket.setblocking(False)
+            self._socket.settimeout(0)
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] = os.environ, pid: int | None = None) -> Notifier:
