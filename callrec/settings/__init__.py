@@ -1,1 +1,53 @@
-"""The settings package."""
+"""What an operator can set: `load` reads it from files and environment and says at once what does not fit."""
+
+from callrec.settings.choices import (
+    CalledNumberSource,
+    CaptureDirection,
+    EventNumbers,
+    LawfulBasis,
+    NumberFormat,
+    PeerRole,
+    RetentionStart,
+    Role,
+    WithheldNumberPolicy,
+)
+from callrec.settings.explain import Explained, as_toml, explain
+from callrec.settings.load import build, load
+from callrec.settings.model import CaptureRule, Menu, Mqtt, Peer, RetentionClass, Route, Settings
+from callrec.settings.origin import EnvironmentOrigin, FileOrigin, NamedOrigin, Origin, Origins
+from callrec.settings.values import BrokerUrl, ByteSize, CalendarPeriod, Listen, PeerAddress, Transport
+
+__all__ = [
+    "BrokerUrl",
+    "ByteSize",
+    "CalendarPeriod",
+    "CalledNumberSource",
+    "CaptureDirection",
+    "CaptureRule",
+    "EnvironmentOrigin",
+    "EventNumbers",
+    "Explained",
+    "FileOrigin",
+    "LawfulBasis",
+    "Listen",
+    "Menu",
+    "Mqtt",
+    "NamedOrigin",
+    "NumberFormat",
+    "Origin",
+    "Origins",
+    "Peer",
+    "PeerAddress",
+    "PeerRole",
+    "RetentionClass",
+    "RetentionStart",
+    "Role",
+    "Route",
+    "Settings",
+    "Transport",
+    "WithheldNumberPolicy",
+    "as_toml",
+    "build",
+    "explain",
+    "load",
+]

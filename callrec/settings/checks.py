@@ -1,0 +1,101 @@
+"""What must hold between settings: names that are used exist, names that name are unique, a rule is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from callrec.settings.choices import LawfulBasis
+from callrec.settings.model import Peer, Settings
+from callrec.settings.origin import KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One fault: where it is, what was found, what was expected."""
+
+    path: KeyPath
+    found: str
+    expected: str
+
+
+def first_problem(settings: Settings) -> Problem | None:
+    """Return the first thing that does not hold between settings, if any."""
+    for check in (_unique_names, _listen_once, _addresses_once, _routes, _capture_rules, _menus):
+        for problem in check(settings):
+            return problem
+    return None
+
+
+def _unique_names(settings: Settings) -> Iterator[Problem]:
+    for kind in ("peer", "capture_rule", "retention_class", "menu"):
+        seen: set[str] = set()
+        for index, row in enumerate(getattr(settings, kind)):
+            if row.name in seen:
+                yield Problem((kind, index, "name"), f'"{row.name}" a second time', f"a name no other [[{kind}]] has")
+            seen.add(row.name)
+
+
+def _listen_once(settings: Settings) -> Iterator[Problem]:
+    """Two sockets on one port: the same address, or an address beside the one that means all."""
+    for index, place in enumerate(settings.sip.listen):
+        for other in settings.sip.listen[:index]:
+            same = (place.transport, place.port) == (other.transport, other.port)
+            if same and (place.host == other.host or _means_all(place.host, other.host)):
+                yield Problem(("sip", "listen", index), f'"{place}"', f'a place that "{other}" does not hold already')
+
+
+def _means_all(host: str, other: str) -> bool:
+    one, two = ip_address(host), ip_address(other)
+    return one.version == two.version and (one.is_unspecified or two.is_unspecified)
+
+
+def _addresses_once(settings: Settings) -> Iterator[Problem]:
+    seen: dict[str, Peer] = {}
+    for index, peer in enumerate(settings.peer):
+        for position, address in enumerate(peer.addresses):
+            other = seen.setdefault(str(address), peer)
+            if other is not peer:
+                found, expected = f'"{address}"', f'an address that peer "{other.name}" does not have already'
+                yield Problem(("peer", index, "addresses", position), found, expected)
+
+
+def _routes(settings: Settings) -> Iterator[Problem]:
+    peers = [peer.name for peer in settings.peer]
+    rules = [rule.name for rule in settings.capture_rule]
+    for index, route in enumerate(settings.route):
+        if route.from_ and route.from_ not in peers:
+            yield _unknown(("route", index, "from"), route.from_, "peer", peers)
+        if route.rule and route.rule not in rules:
+            yield _unknown(("route", index, "rule"), route.rule, "capture_rule", rules)
+
+
+def _capture_rules(settings: Settings) -> Iterator[Problem]:
+    classes = [row.name for row in settings.retention_class]
+    menus = [menu.name for menu in settings.menu]
+    for index, rule in enumerate(settings.capture_rule):
+        if rule.retention_class not in classes:
+            yield _unknown(("capture_rule", index, "retention_class"), rule.retention_class, "retention_class", classes)
+        if rule.menu and rule.menu not in menus:
+            yield _unknown(("capture_rule", index, "menu"), rule.menu, "menu", menus)
+        if rule.lawful_basis is LawfulBasis.LEGITIMATE_INTERESTS and not rule.assessment_ref.strip():
+            expected = "the reference of the assessment, which legitimate_interests needs (LAW-6)"
+            yield Problem(("capture_rule", index, "assessment_ref"), "nothing", expected)
+        if rule.lawful_basis is LawfulBasis.CONSENT:
+            # LAW-6: consent needs an opt-in event in the call, and no recording without it.
+            expected = "another basis: consent needs a key that opts in, which this version does not offer (LAW-6)"
+            yield Problem(("capture_rule", index, "lawful_basis"), '"consent"', expected)
+
+
+def _menus(settings: Settings) -> Iterator[Problem]:
+    key = settings.attendant.opt_out_key
+    for index, menu in enumerate(settings.menu):
+        if key in menu.digits:
+            expected = "a key that does not decline recording (attendant.opt_out_key)"
+            yield Problem(("menu", index, "digits", key), f'"{key}"', expected)
+
+
+def _unknown(path: KeyPath, name: str, kind: str, names: Sequence[str]) -> Problem:
+    known = ", ".join(names) or "none yet"
+    return Problem(path, f'"{name}"', f"the name of a [[{kind}]] (there is: {known})")

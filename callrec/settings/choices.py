@@ -1,0 +1,77 @@
+"""The settings that are one of few words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a person may do at the API socket."""
+
+    OPERATOR = "operator"
+    SUPERVISOR = "supervisor"
+    DPO = "dpo"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+class PeerRole(StrEnum):
+    """On which side of callrec a peer stands."""
+
+    TRUNK = "trunk"
+    PBX = "pbx"
+
+
+class NumberFormat(StrEnum):
+    """How a peer writes national numbers (CLI-5)."""
+
+    AUTO = "auto"
+    NSN = "nsn"
+
+
+class CalledNumberSource(StrEnum):
+    """Where the called number stands in an INVITE of a peer."""
+
+    REQUEST_URI = "request_uri"
+    TO = "to"
+    P_CALLED_PARTY_ID = "p_called_party_id"
+
+
+class WithheldNumberPolicy(StrEnum):
+    """What is kept of a number whose caller withheld it (CLI-12)."""
+
+    DROP = "drop"
+    KEYED_HASH = "keyed_hash"
+    SEALED = "sealed"
+
+
+class CaptureDirection(StrEnum):
+    """Which way a recorded call goes, seen from us."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class LawfulBasis(StrEnum):
+    """On which basis of UK GDPR Article 6 a call is recorded (LAW-6)."""
+
+    LEGITIMATE_INTERESTS = "legitimate_interests"
+    CONTRACT = "contract"
+    LEGAL_OBLIGATION = "legal_obligation"
+    CONSENT = "consent"
+
+
+class RetentionStart(StrEnum):
+    """From when a retention class counts."""
+
+    CALL = "call"
+    RELATIONSHIP_END = "relationship_end"
+    CONTRACT_END = "contract_end"
+
+
+class EventNumbers(StrEnum):
+    """How events show telephone numbers."""
+
+    HASH = "hash"
+    LAST4 = "last4"
+    FULL = "full"

@@ -1,0 +1,293 @@
+"""What can be set, section by section: names, types, defaults and meaning.
+
+The attribute names are the keys of the configuration file. The two keys that are words of Python (`route.from` and
+`retention_class.from`) are the attributes `from_`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
+
+from callrec.settings.choices import (
+    CalledNumberSource, CaptureDirection, EventNumbers, LawfulBasis, NumberFormat, PeerRole, RetentionStart, Role,
+    WithheldNumberPolicy,
+)
+from callrec.settings.origin import Origins
+from callrec.settings.paths import OptionalFile, ResolvedFile, ResolvedPath
+from callrec.settings.types import (
+    AddressOrEmpty, Broker, Count, Country, Destination, DestinationOrEmpty, Digits, Duration, IpOrEmpty, Key, Keys,
+    Line, NumberPattern, Period, Place, Ports, Seconds, Size, Source, Switch, Text, TimeZone, Word, WordOrEmpty,
+)
+from callrec.settings.values import ByteSize, Listen
+
+
+class Section(BaseModel):
+    """A table of the configuration file: frozen, and with no key but its own."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_by_name=True, validate_by_alias=True
+    )
+
+
+class Org(Section):
+    """Who runs this recorder."""
+
+    name: Line = Field(default="Better Comms", description="Name of the organisation, in reports and letters.")
+    timezone: TimeZone = Field(
+        default="Europe/London", description="Time zone in which dates are shown and periods counted."
+    )
+    country: Country = Field(
+        default="GB", description="Numbering plan of numbers without a country code."
+    )
+
+
+class Node(Section):
+    """This machine among several."""
+
+    id: Word = Field(default="rec1", description="Name of this recorder, in MQTT topics and events.")
+    test: Switch = Field(default=False, description="Honour CALLREC_CLOCK_OFFSET (seconds). Never in production.")
+
+
+class Paths(Section):
+    """Where things lie."""
+
+    recordings: ResolvedPath = Field(
+        default=Path("/var/lib/callrec/recordings"), description="Folder of the encrypted recordings."
+    )
+    state: ResolvedPath = Field(
+        default=Path("/var/lib/callrec"), description="Folder of catalogue, keyring, ledger, imported notices and lock."
+    )
+
+
+class Keys_(Section):  # noqa: N801 - `Keys` is the value type above; the section is only met as Settings.keys
+    """Keys that come from outside."""
+
+    master_key_file: ResolvedFile = Field(
+        default=Path("master-key"), description="File of the master key that wraps every other key."
+    )
+
+
+class Sip(Section):
+    """Signalling."""
+
+    listen: tuple[Place, ...] = Field(
+        default=(Listen.read("udp://127.0.0.1:5070"), Listen.read("tcp://127.0.0.1:5070")),
+        min_length=1,
+        description="Where SIP is heard: udp:// and tcp:// with an IP address and a port.",
+    )
+    advertise: AddressOrEmpty = Field(
+        default="", description="Address written in Via and Contact; empty means that of the route to the peer."
+    )
+    max_calls: Count = Field(default=500, description="Calls at once; beyond it calls get 503, emergency calls never.")
+    drain_seconds: Seconds = Field(default=3600, description="How long live calls may run on after SIGTERM, in seconds.")
+
+
+class Rtp(Section):
+    """Media."""
+
+    bind: IpOrEmpty = Field(default="", description="Local IP address of RTP; empty means that of the route to the peer.")
+    advertise: AddressOrEmpty = Field(default="", description="Address written in SDP; empty means the local address.")
+    ports: Ports = Field(
+        default=range(10000, 30000), description="UDP ports of RTP and RTCP: begins with an even port, at least two."
+    )
+    workers: Annotated[int, Strict(), Field(ge=1, le=256)] = Field(default=1, description="Media processes; one for each core.")
+
+
+class Attendant(Section):
+    """Keys a caller may press."""
+
+    opt_out_key: Key = Field(default="9", description="Declines recording during notice and menu.")
+    opt_out_after_connect: Keys = Field(default="*9", description="Declines recording once connected.")
+
+
+class CallingLine(Section):
+    """Calling Line Identification."""
+
+    withheld_number_policy: WithheldNumberPolicy = Field(
+        default=WithheldNumberPolicy.DROP, description="What is kept of a withheld number: drop, keyed_hash or sealed."
+    )
+
+
+class Limits(Section):
+    """Where callrec stops or warns."""
+
+    longest_call: Duration = Field(default=timedelta(hours=8), description="A call is ended after this time.")
+    rtp_silence: Duration = Field(
+        default=timedelta(seconds=60), description="A connected call without any media for this time is ended."
+    )
+    min_free: Size = Field(
+        default=ByteSize(2**30), description="Free space on the recordings' disk below which nothing is recorded."
+    )
+    longest_pause: Duration = Field(default=timedelta(minutes=5), description="A paused recording resumes after this time.")
+
+
+class Peer(Section):
+    """A machine that may send us calls; the longest match of its addresses wins."""
+
+    name: Word = Field(description="Name used by route.from and in reports.")
+    addresses: tuple[Source, ...] = Field(min_length=1, description="Where it speaks from: host, host:port or CIDR.")
+    role: PeerRole = Field(description="trunk (the outside world) or pbx (our side).")
+    trusted_identity: Switch = Field(
+       default= default=False, description="Believe its P-Asserted-Identity, Remote-Party-ID and Diversion (CLI-1)."
+    )
+    nat: Switch = Field(default=False, description="Send media to where its media comes from (it sits behind NAT).")
+    media_addresses: tuple[Source, ...] = Field(default=(), description="Further addresses its media may come from.")
+    number_format: NumberFormat = Field(
+        default=NumberFormat.AUTO, description="auto, or nsn if it writes UK numbers without the leading 0 (CLI-5)."
+    )
+    keypad_words: Switch = Field(
+       default= default=False, description="It turns the word ANONYMOUS and the like into keypad digits (CLI-11)."
+    )
+    outside_prefix: Digits = Field(default="", description="Digits dialled first for an outside line.")
+    called_number_source: CalledNumberSource = Field(
+        default=CalledNumberSource.REQUEST_URI,
+        description="Where the called number stands: request_uri, to or p_called_party_id.",
+    )
+
+
+class Emergency(Section):
+    """999 and 112."""
+
+    destination: DestinationOrEmpty = Field(
+        default="", description="SIP URI for emergency calls; empty means the route's own destination."
+    )
+
+
+class Route(Section):
+    """Where a call goes; the first that matches wins."""
+
+    from_: WordOrEmpty = Field(default="", alias="from", description="Name of the peer it comes from; empty means any.")
+    called: NumberPattern = Field(default="*", description="Called number in E.164 or national form, with * and ?.")
+    rule: WordOrEmpty = Field(default="", description="Name of the capture rule; empty means transparent, not recorded.")
+    destination: Destination = Field(description="SIP URI to call; its user part defaults to the called number.")
+    answer_timeout: Duration = Field(default=timedelta(seconds=60), description="How long the destination may ring.")
+
+
+class CaptureRule(Section):
+    """What may be recorded, why, and by whom; without a rule nothing is (LAW-1, LAW-2)."""
+
+    name: Word = Field(description="Name used by route.rule.")
+    direction: CaptureDirection = Field(description="inbound or outbound.")
+    controller: Line = Field(description="Who is responsible for the recording (UK GDPR).")
+    purpose: Line = Field(description="What the recording is for.")
+    lawful_basis: LawfulBasis = Field(
+       default= description="UK GDPR Article 6: legitimate_interests, contract or legal_obligation."
+    )
+    assessment_ref: Text = Field(
+        default="", description="Reference of the assessment; needed for legitimate_interests (LAW-6)."
+    )
+    notice: Word = Field(description="Id of the notice played before recording.")
+    menu: WordOrEmpty = Field(default="", description="Name of the menu offered after the notice; empty means none.")
+    retention_class: Word = Field(description="Name of the retention class of its calls.")
+
+
+class RetentionClass(Section):
+    """How long a kind of recording is kept."""
+
+    name: Word = Field(description="Name used by capture_rule.retention_class.")
+    keep: Period = Field(description="Period such as 2y, 6m (months), 4w or 28d, counted on the calendar (LAW-57).")
+    from_: RetentionStart = Field(
+        default=RetentionStart.CALL, alias="from", description="Where it counts from: call, relationship_end or contract_end."
+    )
+
+
+class Menu(Section):
+    """Keys that choose a destination after the notice."""
+
+    name: Word = Field(description="Name used by capture_rule.menu.")
+    prompt: WordOrEmpty = Field(default="", description="Id of the prompt that tells the keys; empty if the notice does.")
+    timeout: Duration = Field(default=timedelta(seconds=5), description="How long to wait for a key after the prompt.")
+    default: DestinationOrEmpty = Field(
+        default="", description="SIP URI if no key or a foreign key was pressed; empty means the route's destination."
+    )
+    digits: dict[Key, Destination] = Field(
+       default= min_length=1, description="Table of key = SIP URI, the user part defaulting to the called number."
+    )
+
+
+class Mqtt(Section):
+    """The broker that carries events away; without this table they stay in the outbox."""
+
+    url: Broker = Field(
+        default=None, description="mqtt:// or mqtts:// with host and port; absent means events stay in the outbox."
+    )
+    username: Text = Field(default="", description="User name at the broker; empty means none.")
+    password_file: OptionalFile = Field(default=None, description="File of the password at the broker.")
+    ca_file: OptionalFile = Field(
+        default=None, description="Certificates that may sign the broker's; turns TLS on, as mqtts:// does."
+    )
+    numbers: EventNumbers = Field(
+        default=EventNumbers.HASH, description="Telephone numbers in events: hash (none), last4 or full."
+    )
+
+
+class Privacy(Section):
+    """Erasing, and who must agree."""
+
+    ledger_copy: ResolvedPath = Field(
+        default=Path("/var/backups/callrec/ledger"), description="Copy of the tombstone ledger outside the state folder."
+    )
+    four_eyes: Switch = Field(
+       default= default=True, description="Approving a request and releasing a hold need a second person."
+    )
+    outside_stores: tuple[Line, ...] = Field(default=(), description="Stores outside callrec that a person ticks when erasing.")
+
+
+class Api(Section):
+    """The door for the callrec command and for programs."""
+
+    socket: ResolvedPath = Field(default=Path("/run/callrec/api.sock"), description="UNIX socket of the API.")
+
+
+class Settings(Section):
+    """Everything an operator can set, and where each value came from."""
+
+    org: Org = Field(default_factory=Org)
+    node: Node = Field(default_factory=Node)
+    paths: Paths = Field(default_factory=Paths)
+    keys: Keys_ = Field(default_factory=Keys_)
+    sip: Sip = Field(default_factory=Sip)
+    rtp: Rtp = Field(default_factory=Rtp)
+    attendant: Attendant = Field(default_factory=Attendant)
+    calling_line: CallingLine = Field(default_factory=CallingLine)
+    limits: Limits = Field(default_factory=Limits)
+    peer: tuple[Peer, ...] = ()
+    emergency: Emergency = Field(default_factory=Emergency)
+    route: tuple[Route, ...] = ()
+    capture_rule: tuple[CaptureRule, ...] = ()
+    retention_class: tuple[RetentionClass, ...] = ()
+    menu: tuple[Menu, ...] = ()
+    mqtt: Mqtt | None = None
+    privacy: Privacy = Field(default_factory=Privacy)
+    api: Api = Field(default_factory=Api)
+    roles: dict[Line, Role] = Field(
+       default= default={"root": Role.ADMIN},
+        description="Group or user of this machine = role at the API socket.",
+    )
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @property
+    def origins(self) -> Origins:
+        """Where each value came from."""
+        return self._origins
+
+    @property
+    def event_numbers(self) -> EventNumbers:
+        """How events show telephone numbers, also where no broker is set."""
+        return self.mqtt.numbers if self.mqtt else EventNumbers.HASH
+
+    def find_peer(self, host: str, port: int | None = None) -> Peer | None:
+        """Return the peer that speaks from an IP address: the longest match, the first of equals; no name is looked up.
+
+        Raises:
+            ValueError: if `host` is no IP address.
+        """
+        address = ip_address(host)
+        ranked = [(max(a.precision(address, port) for a in peer.addresses), peer) for peer in self.peer]
+        precision, best = max(ranked, key=lambda item: item[0], default=(-1, None))
+        return best if precision >= 0 else None

@@ -1,0 +1,111 @@
+"""The types of settings: text of one form, read into the value it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, Strict
+
+from callrec.settings.values import (
+    BrokerUrl,
+    ByteSize,
+    CalendarPeriod,
+    Listen,
+    PeerAddress,
+    read_duration,
+    read_port_range,
+    read_sip_uri,
+    split_host_port,
+)
+
+
+def _read(reader: Callable[[str], Any], kind: type) -> BeforeValidator:
+    """Return a validator that reads text and lets values through which are read already."""
+
+    def validate(value: object) -> object:
+        if isinstance(value, kind) and not isinstance(value, str):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(f"text: {_expectation(reader)}")  # noqa: TRY004 - pydantic collects ValueError only
+        return reader(value)
+
+    return BeforeValidator(validate)
+
+
+def _expectation(reader: Callable[[str], Any]) -> str:
+    """Return what a reader expects, by asking it for nothing."""
+    try:
+        reader("")
+    except ValueError as error:
+        return str(error)
+    return "a string"
+
+
+def _matching(pattern: str, expected: str) -> BeforeValidator:
+    """Return a validator for text of one form."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def validate(value: object) -> object:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise ValueError(expected)
+        return value
+
+    return BeforeValidator(validate)
+
+
+def _read_timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("the name of a time zone such as Europe/London") from None
+    return text
+
+
+def _read_optional_uri(text: str) -> str:
+    return read_sip_uri(text) if text else text
+
+
+def _read_address_or_empty(text: str) -> str:
+    if text:
+        split_host_port(text)
+    return text
+
+
+def _read_ip_or_empty(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        raise ValueError("an IP address of this machine, or nothing for the address of the route to the peer") from None
+
+
+Text = Annotated[str, Strict()]
+Line = Annotated[str, _matching(r"[^\x00-\x1f\x7f]+", "text on one line, not empty")]
+Word = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, - _ and .")]
+WordOrEmpty = Annotated[str, _matching(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?", "a name of letters, digits, - _ and .")]
+Switch = Annotated[bool, Strict()]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Seconds = Annotated[int, Strict(), Field(ge=0)]
+Duration = Annotated[timedelta, _read(read_duration, timedelta)]
+Size = Annotated[ByteSize, _read(ByteSize.read, ByteSize)]
+Period = Annotated[CalendarPeriod, _read(CalendarPeriod.read, CalendarPeriod)]
+Ports = Annotated[range, _read(read_port_range, range)]
+Place = Annotated[Listen, _read(Listen.read, Listen)]
+Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress)]
+Broker = Annotated[BrokerUrl | None, _read(BrokerUrl.read, BrokerUrl)]
+Destination = Annotated[str, _read(read_sip_uri, str)]
+DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str)]
+AddressOrEmpty = Annotated[str, _read(_read_address_or_empty, str)]
+IpOrEmpty = Annotated[str, _read(_read_ip_or_empty, str)]
+Key = Annotated[str, _matching(r"[0-9*#]", "one key of a telephone: 0 to 9, * or #")]
+Keys = Annotated[str, _matching(r"[0-9*#]{1,8}", "one to eight keys of a telephone: 0 to 9, * and #")]
+Digits = Annotated[str, _matching(r"[0-9*#]{0,8}", "digits, or nothing")]
+NumberPattern = Annotated[
+    str, _matching(r"\+?[0-9A-Za-z*?_.-]+", "a number in E.164 or national form, with * and ? where needed")
+]
+TimeZone = Annotated[str, _read(_read_timezone, str)]
+Country = Annotated[str, _matching("GB", "GB, the only numbering plan of this version")]
