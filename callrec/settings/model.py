@@ -14,14 +14,43 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, Strict
 
 from callrec.settings.choices import (
-    CalledNumberSource, CaptureDirection, EventNumbers, LawfulBasis, NumberFormat, PeerRole, RetentionStart, Role,
+    CalledNumberSource,
+    CaptureDirection,
+    EventNumbers,
+    LawfulBasis,
+    NumberFormat,
+    PeerRole,
+    RetentionStart,
+    Role,
     WithheldNumberPolicy,
 )
 from callrec.settings.origin import Origins
 from callrec.settings.paths import OptionalFile, ResolvedFile, ResolvedPath
 from callrec.settings.types import (
-    AddressOrEmpty, Broker, Count, Country, Destination, DestinationOrEmpty, Digits, Duration, IpOrEmpty, Key, Keys,
-    Line, NumberPattern, Period, Place, Ports, Seconds, Size, Source, Switch, Text, TimeZone, Word, WordOrEmpty,
+    AddressOrEmpty,
+    Broker,
+    Count,
+    Country,
+    Destination,
+    DestinationOrEmpty,
+    Digits,
+    Duration,
+    IpOrEmpty,
+    Key,
+    Keys,
+    Line,
+    NumberPattern,
+    Period,
+    Place,
+    Ports,
+    Seconds,
+    Size,
+    Source,
+    Switch,
+    Text,
+    TimeZone,
+    Word,
+    WordOrEmpty,
 )
 from callrec.settings.values import ByteSize, Listen
 
@@ -41,9 +70,7 @@ class Org(Section):
     timezone: TimeZone = Field(
         default="Europe/London", description="Time zone in which dates are shown and periods counted."
     )
-    country: Country = Field(
-        default="GB", description="Numbering plan of numbers without a country code."
-    )
+    country: Country = Field(default="GB", description="Numbering plan of numbers without a country code.")
 
 
 class Node(Section):
@@ -84,18 +111,24 @@ class Sip(Section):
         default="", description="Address written in Via and Contact; empty means that of the route to the peer."
     )
     max_calls: Count = Field(default=500, description="Calls at once; beyond it calls get 503, emergency calls never.")
-    drain_seconds: Seconds = Field(default=3600, description="How long live calls may run on after SIGTERM, in seconds.")
+    drain_seconds: Seconds = Field(
+        default=3600, description="How long live calls may run on after SIGTERM, in seconds."
+    )
 
 
 class Rtp(Section):
     """Media."""
 
-    bind: IpOrEmpty = Field(default="", description="Local IP address of RTP; empty means that of the route to the peer.")
+    bind: IpOrEmpty = Field(
+        default="", description="Local IP address of RTP; empty means that of the route to the peer."
+    )
     advertise: AddressOrEmpty = Field(default="", description="Address written in SDP; empty means the local address.")
     ports: Ports = Field(
         default=range(10000, 30000), description="UDP ports of RTP and RTCP: begins with an even port, at least two."
     )
-    workers: Annotated[int, Strict(), Field(ge=1, le=256)] = Field(default=1, description="Media processes; one for each core.")
+    workers: Annotated[int, Strict(), Field(ge=1, le=256)] = Field(
+        default=1, description="Media processes; one for each core."
+    )
 
 
 class Attendant(Section):
@@ -123,7 +156,9 @@ class Limits(Section):
     min_free: Size = Field(
         default=ByteSize(2**30), description="Free space on the recordings' disk below which nothing is recorded."
     )
-    longest_pause: Duration = Field(default=timedelta(minutes=5), description="A paused recording resumes after this time.")
+    longest_pause: Duration = Field(
+        default=timedelta(minutes=5), description="A paused recording resumes after this time."
+    )
 
 
 class Peer(Section):
@@ -133,7 +168,7 @@ class Peer(Section):
     addresses: tuple[Source, ...] = Field(min_length=1, description="Where it speaks from: host, host:port or CIDR.")
     role: PeerRole = Field(description="trunk (the outside world) or pbx (our side).")
     trusted_identity: Switch = Field(
-       default= default=False, description="Believe its P-Asserted-Identity, Remote-Party-ID and Diversion (CLI-1)."
+        default=False, description="Believe its P-Asserted-Identity, Remote-Party-ID and Diversion (CLI-1)."
     )
     nat: Switch = Field(default=False, description="Send media to where its media comes from (it sits behind NAT).")
     media_addresses: tuple[Source, ...] = Field(default=(), description="Further addresses its media may come from.")
@@ -141,7 +176,7 @@ class Peer(Section):
         default=NumberFormat.AUTO, description="auto, or nsn if it writes UK numbers without the leading 0 (CLI-5)."
     )
     keypad_words: Switch = Field(
-       default= default=False, description="It turns the word ANONYMOUS and the like into keypad digits (CLI-11)."
+        default=False, description="It turns the word ANONYMOUS and the like into keypad digits (CLI-11)."
     )
     outside_prefix: Digits = Field(default="", description="Digits dialled first for an outside line.")
     called_number_source: CalledNumberSource = Field(
@@ -163,7 +198,9 @@ class Route(Section):
 
     from_: WordOrEmpty = Field(default="", alias="from", description="Name of the peer it comes from; empty means any.")
     called: NumberPattern = Field(default="*", description="Called number in E.164 or national form, with * and ?.")
-    rule: WordOrEmpty = Field(default="", description="Name of the capture rule; empty means transparent, not recorded.")
+    rule: WordOrEmpty = Field(
+        default="", description="Name of the capture rule; empty means transparent, not recorded."
+    )
     destination: Destination = Field(description="SIP URI to call; its user part defaults to the called number.")
     answer_timeout: Duration = Field(default=timedelta(seconds=60), description="How long the destination may ring.")
 
@@ -176,7 +213,7 @@ class CaptureRule(Section):
     controller: Line = Field(description="Who is responsible for the recording (UK GDPR).")
     purpose: Line = Field(description="What the recording is for.")
     lawful_basis: LawfulBasis = Field(
-       default= description="UK GDPR Article 6: legitimate_interests, contract or legal_obligation."
+        description="UK GDPR Article 6: legitimate_interests, contract or legal_obligation."
     )
     assessment_ref: Text = Field(
         default="", description="Reference of the assessment; needed for legitimate_interests (LAW-6)."
@@ -192,7 +229,9 @@ class RetentionClass(Section):
     name: Word = Field(description="Name used by capture_rule.retention_class.")
     keep: Period = Field(description="Period such as 2y, 6m (months), 4w or 28d, counted on the calendar (LAW-57).")
     from_: RetentionStart = Field(
-        default=RetentionStart.CALL, alias="from", description="Where it counts from: call, relationship_end or contract_end."
+        default=RetentionStart.CALL,
+        alias="from",
+        description="Where it counts from: call, relationship_end or contract_end.",
     )
 
 
@@ -200,13 +239,15 @@ class Menu(Section):
     """Keys that choose a destination after the notice."""
 
     name: Word = Field(description="Name used by capture_rule.menu.")
-    prompt: WordOrEmpty = Field(default="", description="Id of the prompt that tells the keys; empty if the notice does.")
+    prompt: WordOrEmpty = Field(
+        default="", description="Id of the prompt that tells the keys; empty if the notice does."
+    )
     timeout: Duration = Field(default=timedelta(seconds=5), description="How long to wait for a key after the prompt.")
     default: DestinationOrEmpty = Field(
         default="", description="SIP URI if no key or a foreign key was pressed; empty means the route's destination."
     )
     digits: dict[Key, Destination] = Field(
-       default= min_length=1, description="Table of key = SIP URI, the user part defaulting to the called number."
+        min_length=1, description="Table of key = SIP URI, the user part defaulting to the called number."
     )
 
 
@@ -230,12 +271,15 @@ class Privacy(Section):
     """Erasing, and who must agree."""
 
     ledger_copy: ResolvedPath = Field(
-        default=Path("/var/backups/callrec/ledger"), description="Copy of the tombstone ledger outside the state folder."
+        default=Path("/var/backups/callrec/ledger"),
+        description="Copy of the tombstone ledger outside the state folder.",
     )
     four_eyes: Switch = Field(
-       default= default=True, description="Approving a request and releasing a hold need a second person."
+        default=True, description="Approving a request and releasing a hold need a second person."
     )
-    outside_stores: tuple[Line, ...] = Field(default=(), description="Stores outside callrec that a person ticks when erasing.")
+    outside_stores: tuple[Line, ...] = Field(
+        default=(), description="Stores outside callrec that a person ticks when erasing."
+    )
 
 
 class Api(Section):
@@ -266,7 +310,7 @@ class Settings(Section):
     privacy: Privacy = Field(default_factory=Privacy)
     api: Api = Field(default_factory=Api)
     roles: dict[Line, Role] = Field(
-       default= default={"root": Role.ADMIN},
+        default={"root": Role.ADMIN},
         description="Group or user of this machine = role at the API socket.",
     )
     _origins: Origins = PrivateAttr(default_factory=Origins)
