@@ -47,6 +47,7 @@ class NoKeys:
     def cached(self, key_id: str) -> bytes | None:
         """Return None."""
         del key_id
+        return None
 
     async def load_many(self, key_ids: Iterable[str]) -> dict[str, bytes]:
         """Return nothing."""
@@ -56,3 +57,4 @@ class NoKeys:
     def system_key(self, name: str) -> bytes | None:
         """Return None."""
         del name
+        return None

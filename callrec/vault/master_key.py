@@ -28,7 +28,9 @@ class MasterKey:
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
-            raise OperatorError(f"master key: found {len(key)} bytes, expected {KEY_BYTES}", exit_code=ExitCode.INTEGRITY)
+            raise OperatorError(
+                f"master key: found {len(key)} bytes, expected {KEY_BYTES}", exit_code=ExitCode.INTEGRITY
+            )
         self._key = key
 
     def __repr__(self) -> str:
@@ -66,7 +68,7 @@ class MasterKey:
         """
         for old in store:
             if old.exists():
-                _refuse(f"{old} belongs to an older master key: put that key back at {path}, or move the old store away")
+                _refuse(f"{old} belongs to an older master key: put it back at {path}, or move the old store away")
         key = random(KEY_BYTES)
         text = f"{HEADER}\n{base64.b64encode(key).decode()}\n"
         try:
@@ -108,7 +110,7 @@ def _decode(path: Path, content: bytes) -> bytes:
         return content
     lines = content.decode("ascii", "replace").split("\n")
     if lines[0].strip() != HEADER or len(lines) < 2:
-        _refuse(f"master key {path}: found {len(content)} bytes that are no key, expected the line {HEADER!r} and a key")
+        _refuse(f"master key {path}: found {len(content)} bytes that are no key, expected {HEADER!r} and a key")
     try:
         key = base64.b64decode(lines[1].strip(), validate=True)
     except binascii.Error:
