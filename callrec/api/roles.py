@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from callrec.api.peer import Identity
-from callrec.settings.model import Role
+from callrec.settings import Role
 
 
 class Permission(Enum):

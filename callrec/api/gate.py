@@ -1,0 +1,126 @@
+"""The gate before every path: who asks, and has he any business here? Decided before a body is read."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+
+from callrec.api.peer import Identity, Peer, identify
+from callrec.api.problems import Problem, not_allowed, problem_of
+from callrec.api.replies import problem_response
+from callrec.api.roles import Actor, Permission, actor_of
+from callrec.errors import ExitCode
+from callrec.settings import Role
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("callrec.api")
+
+LARGEST_BODY = 1_048_576
+"""Bytes of a request; the largest that is needed is a list of a few thousand ids."""
+
+_NAMES_KEPT = 256
+_NAMES_LAST_S = 60.0
+
+
+class _TooLargeError(Exception):
+    """The body of a request grew beyond the limit."""
+
+
+class Gate:
+    """ASGI middleware that puts the actor into `scope["state"]["actor"]`, or answers 403."""
+
+    def __init__(self, app: ASGIApp, roles: Callable[[], Mapping[str, Role]]) -> None:
+        self._app = app
+        self._roles = roles
+        self._names = _Names()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request of somebody with a role through."""
+        if scope["type"] != "http":
+            return
+        identity = await self._names.of(scope["state"]["peer"])
+        actor = actor_of(identity, self._roles())
+        if not actor.roles:
+            log.warning("api: user %s has no role in [roles] and was refused", actor.name)
+            error = not_allowed(_stranger(actor))
+            await problem_response(problem_of(error), close=True)(scope, receive, send)
+            return
+        scope["state"]["actor"] = actor
+        await self._guarded(scope, receive, send)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        taken = 0
+
+        async def limited() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > LARGEST_BODY:
+                raise _TooLargeError
+            return message
+
+        try:
+            await self._app(scope, limited, send)
+        except _TooLargeError:
+            detail = f"the request has more than {LARGEST_BODY} bytes; ask for less at once"
+            problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ExitCode.USAGE)
+            await problem_response(problem, close=True)(scope, receive, send)
+
+
+def _stranger(actor: Actor) -> str:
+    return (
+        f"user {actor.name} has no role here; the administrator gives one in the configuration: "
+        f'[roles] {actor.name} = "operator" (or one of its groups)'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    identity: Identity
+    until: float
+
+
+class _Names:
+    """Names of users and groups, asked of the system in a thread and kept for a minute."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, int, tuple[int, ...]], _Known] = OrderedDict()
+
+    async def of(self, peer: Peer) -> Identity:
+        key = (peer.uid, peer.gid, peer.groups)
+        now = asyncio.get_running_loop().time()
+        known = self._known.get(key)
+        if known is None or known.until < now:
+            known = _Known(await asyncio.to_thread(identify, peer), now + _NAMES_LAST_S)
+            self._known[key] = known
+            while len(self._known) > _NAMES_KEPT:
+                self._known.popitem(last=False)
+        return known.identity
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The dependency of a path: it names the permission, and gives the actor that has it."""
+
+    permission: Permission
+
+    async def __call__(self, request: Request) -> Actor:
+        """Return the actor.
+
+        Raises:
+            OperatorError: with exit code 4, if none of the actor's roles carries the permission.
+        """
+        actor: Actor = request.state.actor
+        if not actor.may(self.permission):
+            held = ", ".join(sorted(role.value for role in actor.roles))
+            raise not_allowed(f"user {actor.name} ({held}) may not {self.permission.value}")
+        return actor

@@ -1,0 +1,159 @@
+"""What the API asks of the recorder.
+
+Values are described by their attributes: the recorder, on a floor below, gives dataclasses of its own that have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from callrec.catalogue.values import FindQuery
+
+Item = Mapping[str, Any]
+"""A call as contract.md describes it under "An item", numbers in full."""
+
+Document = Mapping[str, Any]
+"""A stored event as published: CloudEvents 1.0, with `sequence` as twenty decimal digits."""
+
+
+class Page(Protocol):
+    """Some calls, newest first, and where the next ones begin."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Return the calls."""
+
+    @property
+    def next(self) -> str | None:
+        """Return the cursor of the next page, or nothing after the last."""
+
+
+class StoredPart(Protocol):
+    """One file of a recording, and what the catalogue noted about it."""
+
+    @property
+    def path(self) -> Path:
+        """Return the file; it may be gone."""
+
+    @property
+    def segments(self) -> int | None:
+        """Return how many segments it must have, or nothing if that was never noted."""
+
+    @property
+    def cut(self) -> bool:
+        """Say whether its end is known to be missing."""
+
+
+class StoredRecording(Protocol):
+    """All a helper process needs to read one recording; the key goes through a pipe, never into an argument."""
+
+    @property
+    def call_id(self) -> str:
+        """Return the call's id."""
+
+    @property
+    def recording_id(self) -> str:
+        """Return the recording's id, bound into each of its parts."""
+
+    @property
+    def parts(self) -> Sequence[StoredPart]:
+        """Return the parts in order; one of which the file is gone is listed all the same."""
+
+    @property
+    def audio_key(self) -> bytes:
+        """Return the 32 bytes all part keys derive from."""
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Return `recording_started_at`."""
+
+
+class DeletionPlan(Protocol):
+    """What would go; deleting needs the hash, so that what was shown is what is deleted."""
+
+    @property
+    def hash(self) -> str:
+        """Return the hash over all that would be deleted."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Return the calls, numbers in full (the API masks them)."""
+
+
+class Erasure(Protocol):
+    """What became of one call that was to be deleted."""
+
+    @property
+    def call_id(self) -> str:
+        """Return the call's id."""
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Return what each store says: `ledger`, `keyring`, `recordings`, `catalogue` and so on."""
+
+    @property
+    def verified(self) -> bool:
+        """Say whether reading it was tried afterwards and failed as it must."""
+
+
+class Recorder(Protocol):
+    """The recorder, as the API sees it. Errors are OperatorError with the exit code to tell, or IntegrityError."""
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the document of `callrec status --json`; it must not wait for anything."""
+
+    def live_calls(self) -> Sequence[Item]:
+        """Return the calls in progress, newest first."""
+
+    async def find(self, query: FindQuery) -> Page:
+        """Return one page of calls."""
+
+    async def get(self, prefix: str) -> Item:
+        """Return the call that a call id, recording id, call reference or a unique prefix of an id names.
+
+        Raises:
+            OperatorError: if there is none or it is erased (3), or the prefix names several (2).
+        """
+
+    async def recording(self, prefix: str) -> StoredRecording:
+        """Return what is needed to read a call's recording.
+
+        Raises:
+            OperatorError: as `get`, and if the call has no audio (3) or is still being recorded (75).
+            IntegrityError: if its key cannot be had.
+        """
+
+    def recordings(self) -> AsyncIterator[StoredRecording]:
+        """Return every recording that the catalogue knows, for verification; those in progress are left out."""
+
+    async def stray_files(self) -> Sequence[Path]:
+        """Return the files under `[paths] recordings` that belong to no recording and to no call in progress."""
+
+    async def plan_deletion(self, prefixes: Sequence[str], number: str | None) -> DeletionPlan:
+        """Return what deleting these calls, or all calls of an outside party's number (E.164), would take away.
+
+        Raises:
+            OperatorError: if a prefix names no call (3) or several (2), or a hold forbids it (5).
+        """
+
+    async def delete(self, plan_hash: str, *, reason: str, actor: str) -> Sequence[Erasure]:
+        """Erase what a plan listed, in the erasing order, and try to read it afterwards.
+
+        Raises:
+            OperatorError: if the plan is unknown or no longer true (75).
+        """
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[Document]:
+        """Return up to `limit` stored events with a higher sequence, in order."""
+
+    async def wait_for_events(self, after: int) -> None:
+        """Return as soon as there is an event with a higher sequence; the caller sets the limit of time."""
+
+    async def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+        """Write down who did what; numbers in `detail` are masked already."""
+
+    def reload_notices(self) -> None:
+        """Take newly imported notices into use for calls to come; it must not wait for anything."""
