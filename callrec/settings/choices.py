@@ -75,3 +75,10 @@ class EventNumbers(StrEnum):
     HASH = "hash"
     LAST4 = "last4"
     FULL = "full"
+
+
+def choices_of(annotation: object) -> tuple[str, ...]:
+    """Return the words a setting of this type may be, none if it is no choice."""
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return tuple(member.value for member in annotation)
+    return ()

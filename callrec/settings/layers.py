@@ -59,7 +59,8 @@ class Layers:
                     f"environment: {name}: found an override of [[{section}]], expected it in a file"
                 )
             table[key] = value
-            self.origins.known[section, key] = EnvironmentOrigin(name)
+            origin = self.origins.known[section, key] = EnvironmentOrigin(name)
+            self.origins.known.setdefault((section,), origin)
 
     def _merge(
         self, into: dict[str, Any], tables: Mapping[str, Any], to: KeyPath, within: KeyPath, where: _Where
@@ -177,5 +178,6 @@ def _kind_of(section: str, key: str) -> type | None:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel) and key in candidate.model_fields:
             annotation = candidate.model_fields[key].annotation
             kind = get_origin(annotation) or annotation
-            return next((known for known in (int, bool, tuple) if kind is known), None)
+            kinds: tuple[type, ...] = (int, bool, tuple)
+            return kinds[kinds.index(kind)] if kind in kinds else None
     return None

@@ -91,7 +91,10 @@ def _with_credentials(settings: Settings, environ: Mapping[str, str]) -> Setting
 def _refusal(error: ValidationError, origins: Origins) -> ConfigurationError:
     """Return the error of the fault that stands first in the files, so that repairs go from top to bottom."""
     details = error.errors(include_url=False)
-    return _error(origins, min((_problem(detail) for detail in details), key=lambda p: _place(origins.nearest(p.path))))
+    # A misspelt key is told rather than the absence of the key it was meant to be.
+    misspelt = {detail["loc"][:-1] for detail in details if detail["type"] == "extra_forbidden"}
+    told = [d for d in details if d["type"] != "missing" or d["loc"][:-1] not in misspelt]
+    return _error(origins, min((_problem(detail) for detail in told), key=lambda p: _place(origins.nearest(p.path))))
 
 
 def _place(origin: Origin) -> tuple[int, str, int]:

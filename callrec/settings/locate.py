@@ -54,7 +54,9 @@ class _Scanner:
         return self.at < len(self.text)
 
     def _note(self, path: KeyPath, start: int) -> None:
-        self.lines.setdefault(path, self.text.count("\n", 0, start) + 1)
+        line = self.text.count("\n", 0, start) + 1
+        for length in range(1, len(path) + 1):  # tables that are only passed through stand where they first are
+            self.lines.setdefault(path[:length], line)
 
     def _table_header(self) -> KeyPath:
         start = self.at
@@ -106,10 +108,8 @@ class _Scanner:
 
     def _pair(self, table: KeyPath) -> None:
         start = self.at
-        path = table
-        for name in self._dotted_key():
-            path = (*path, name)
-            self._note(path, start)
+        path = (*table, *self._dotted_key())
+        self._note(path, start)
         self.at += 1  # the equals sign
         self._value(path)
 

@@ -70,6 +70,10 @@ def _read_optional_uri(text: str) -> str:
     return read_sip_uri(text) if text else text
 
 
+def _read_optional_broker(text: str) -> BrokerUrl | None:
+    return BrokerUrl.read(text) if text else None
+
+
 def _read_address_or_empty(text: str) -> str:
     if text:
         split_host_port(text)
@@ -83,29 +87,39 @@ def _read_ip_or_empty(text: str) -> str:
         raise ValueError("an IP address of this machine, or nothing for the address of the route to the peer") from None
 
 
-Text = Annotated[str, Strict()]
-Line = Annotated[str, _matching(r"[^\x00-\x1f\x7f]+", "text on one line, not empty")]
-Word = Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, - _ and .")]
-WordOrEmpty = Annotated[str, _matching(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?", "a name of letters, digits, - _ and .")]
-Switch = Annotated[bool, Strict()]
-Count = Annotated[int, Strict(), Field(ge=1)]
-Seconds = Annotated[int, Strict(), Field(ge=0)]
-Duration = Annotated[timedelta, _read(read_duration, timedelta)]
-Size = Annotated[ByteSize, _read(ByteSize.read, ByteSize)]
-Period = Annotated[CalendarPeriod, _read(CalendarPeriod.read, CalendarPeriod)]
-Ports = Annotated[range, _read(read_port_range, range)]
-Place = Annotated[Listen, _read(Listen.read, Listen)]
-Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress)]
-Broker = Annotated[BrokerUrl | None, _read(BrokerUrl.read, BrokerUrl)]
-Destination = Annotated[str, _read(read_sip_uri, str)]
-DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str)]
-AddressOrEmpty = Annotated[str, _read(_read_address_or_empty, str)]
-IpOrEmpty = Annotated[str, _read(_read_ip_or_empty, str)]
-Key = Annotated[str, _matching(r"[0-9*#]", "one key of a telephone: 0 to 9, * or #")]
-Keys = Annotated[str, _matching(r"[0-9*#]{1,8}", "one to eight keys of a telephone: 0 to 9, * and #")]
-Digits = Annotated[str, _matching(r"[0-9*#]{0,8}", "digits, or nothing")]
-NumberPattern = Annotated[
-    str, _matching(r"\+?[0-9A-Za-z*?_.-]+", "a number in E.164 or national form, with * and ? where needed")
+Text = Annotated[str, Strict(), Field(title="text")]
+Line = Annotated[str, _matching(r"[^\x00-\x1f\x7f]+", "text on one line, not empty"), Field(title="text")]
+Word = Annotated[
+    str, _matching(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", "a name of letters, digits, - _ and ."), Field(title="name")
 ]
-TimeZone = Annotated[str, _read(_read_timezone, str)]
-Country = Annotated[str, _matching("GB", "GB, the only numbering plan of this version")]
+WordOrEmpty = Annotated[
+    str,
+    _matching(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,63})?", "a name of letters, digits, - _ and ."),
+    Field(title="name or nothing"),
+]
+Switch = Annotated[bool, Strict(), Field(title="true or false")]
+Count = Annotated[int, Strict(), Field(ge=1), Field(title="whole number")]
+Seconds = Annotated[int, Strict(), Field(ge=0), Field(title="seconds")]
+Duration = Annotated[timedelta, _read(read_duration, timedelta), Field(title="duration")]
+Size = Annotated[ByteSize, _read(ByteSize.read, ByteSize), Field(title="size")]
+Period = Annotated[CalendarPeriod, _read(CalendarPeriod.read, CalendarPeriod), Field(title="period")]
+Ports = Annotated[range, _read(read_port_range, range), Field(title="ports")]
+Place = Annotated[Listen, _read(Listen.read, Listen), Field(title="listening place")]
+Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress), Field(title="host, host:port or CIDR")]
+Broker = Annotated[BrokerUrl | None, _read(_read_optional_broker, BrokerUrl), Field(title="URL")]
+Destination = Annotated[str, _read(read_sip_uri, str), Field(title="SIP URI")]
+DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str), Field(title="SIP URI or nothing")]
+AddressOrEmpty = Annotated[str, _read(_read_address_or_empty, str), Field(title="address or nothing")]
+IpOrEmpty = Annotated[str, _read(_read_ip_or_empty, str), Field(title="IP address or nothing")]
+Key = Annotated[str, _matching(r"[0-9*#]", "one key of a telephone: 0 to 9, * or #"), Field(title="one key")]
+Keys = Annotated[
+    str, _matching(r"[0-9*#]{1,8}", "one to eight keys of a telephone: 0 to 9, * and #"), Field(title="keys")
+]
+Digits = Annotated[str, _matching(r"[0-9*#]{0,8}", "digits, or nothing"), Field(title="digits")]
+NumberPattern = Annotated[
+    str,
+    _matching(r"\+?[0-9A-Za-z*?_.-]+", "a number in E.164 or national form, with * and ? where needed"),
+    Field(title="number pattern"),
+]
+TimeZone = Annotated[str, _read(_read_timezone, str), Field(title="time zone")]
+Country = Annotated[str, _matching("GB", "GB, the only numbering plan of this version"), Field(title="country")]
