@@ -1,0 +1,117 @@
+"""Which UDP ports calls may use: random, bound before they are offered, and rested after use (RTP-11)."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import sys
+from collections import deque
+from dataclasses import dataclass
+
+from callrec.media.errors import CapacityError
+from callrec.sip.events import Address
+
+QUARANTINE_S = 60.0
+"""How long a port rests after use, so that late packets of its last call reach nobody."""
+SHORTEST_QUARANTINE_S = 5.0
+"""Under need a port rests at least this long."""
+_ATTEMPTS = 64
+
+# asm-generic/socket.h, linux/in.h, linux/in6.h: names that Python's socket module does not have.
+SO_TIMESTAMPNS = 35
+_IP_RECVERR = 11
+_IPV6_RECVERR = 25
+_IPV6_V6ONLY = 26
+
+
+class PortPool:
+    """The even ports of a range; a pair is the even one and the odd one after it."""
+
+    def __init__(self, ports: range, choose: random.Random | None = None) -> None:
+        self._random = choose if choose is not None else random.SystemRandom()
+        self._free = [port for port in ports if port % 2 == 0 and port + 1 in ports]
+        self._resting: deque[tuple[float, int]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._free) + len(self._resting)
+
+    def take(self, now: float) -> int:
+        """Return a port nobody has used for 60 s, else the one that has rested longest.
+
+        Raises:
+            CapacityError: if every port is in use or was until less than 5 s ago.
+        """
+        while self._resting and now - self._resting[0][0] >= QUARANTINE_S:
+            self._free.append(self._resting.popleft()[1])
+        if self._free:
+            index = self._random.randrange(len(self._free))
+            self._free[index], self._free[-1] = self._free[-1], self._free[index]
+            return self._free.pop()
+        if self._resting and now - self._resting[0][0] >= SHORTEST_QUARANTINE_S:
+            return self._resting.popleft()[1]
+        raise CapacityError("found no free RTP port; widen [rtp] ports or lower [sip] max_calls")
+
+    def give_back(self, port: int, now: float) -> None:
+        """Let a port rest."""
+        self._resting.append((now, port))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundPair:
+    """An RTP socket and its RTCP socket on the odd port above."""
+
+    rtp: socket.socket
+    rtcp: socket.socket
+    address: Address
+    """Of the RTP socket."""
+
+    def close(self) -> None:
+        """Close both."""
+        self.rtp.close()
+        self.rtcp.close()
+
+
+def bind_pair(pool: PortPool, host: str, now: float) -> BoundPair:
+    """Bind a pair of ports of the pool on one of our addresses.
+
+    Raises:
+        CapacityError: if no port, descriptor or address is to be had.
+    """
+    for _ in range(_ATTEMPTS):
+        port = pool.take(now)
+        try:
+            return _bind(host, port)
+        except OSError as error:
+            pool.give_back(port, now)
+            if error.errno != errno.EADDRINUSE:
+                raise CapacityError(f"RTP socket on {host} port {port}: {error.strerror}") from error
+    raise CapacityError(f"found {_ATTEMPTS} RTP ports on {host} in use by other programs; change [rtp] ports")
+
+
+def _bind(host: str, port: int) -> BoundPair:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    opened: list[socket.socket] = []
+    try:
+        for number in (port, port + 1):
+            opened.append(_open(family))
+            opened[-1].bind((host, number))
+    except OSError:
+        for each in opened:
+            each.close()
+        raise
+    return BoundPair(opened[0], opened[1], Address(host, port))
+
+
+def _open(family: socket.AddressFamily) -> socket.socket:
+    """Return a UDP socket that tells of refused packets and of when each arrived."""
+    opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if sys.platform == "linux":
+        # The arrival times matter to a worker that takes a call over: what waited was not late (design, section 2).
+        opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_V6ONLY, 1)
+            opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    return opened
