@@ -287,7 +287,7 @@ class Call:
         """When each response came, in monotonic seconds, beside `responses`."""
         self.started_at = time.monotonic()
         self.ended: str | None = None
-        """How it ended: "bye" (theirs), "hung up" (ours), "cancelled", "rejected", "failed 486"; None while it is up."""
+        """How it ended: "bye" (theirs), "hung up" (ours), "cancelled", "rejected", "failed 486"; None while up."""
         self.auto_ack, self.auto_reoffer = True, True
         self.session: Session | None = None
         self.remote_session: Session | None = None
