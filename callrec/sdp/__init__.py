@@ -1,1 +1,32 @@
-"""The sdp package."""
+"""SDP without I/O: descriptions, the audio stream in them, offers and answers (RFC 8866, RFC 3264)."""
+
+from callrec.sdp.audio import AudioMedia, Codec, audio_of, choose_codec, codecs_of, telephone_event_for
+from callrec.sdp.description import Direction, MediaDescription, Origin, SessionDescription, reverse_direction
+from callrec.sdp.offer_answer import (
+    AudioChange,
+    answer_to,
+    compare_audio,
+    is_t38,
+    is_unchanged,
+    offer_of,
+)
+
+__all__ = [
+    "AudioChange",
+    "AudioMedia",
+    "Codec",
+    "Direction",
+    "MediaDescription",
+    "Origin",
+    "SessionDescription",
+    "answer_to",
+    "audio_of",
+    "choose_codec",
+    "codecs_of",
+    "compare_audio",
+    "is_t38",
+    "is_unchanged",
+    "offer_of",
+    "reverse_direction",
+    "telephone_event_for",
+]

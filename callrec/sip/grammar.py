@@ -1,4 +1,7 @@
-"""The small productions of RFC 3261 section 25 that several headers share, with our leniencies beside them."""
+"""The small productions of RFC 3261 section 25 that several headers share, with our leniencies beside them.
+
+Errors describe what was found but quote nothing that may be a number or a name: they are logged.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ def parse_parameters(text: str, where: str) -> Parameters:
         return ()
     text = text.strip()
     if text[0] != ";":
-        raise PeerError(f"{where}: found {text[:40]!r} after the value, expected ';' and parameters")
+        raise PeerError(f"{where}: found {len(text)} characters behind the value, expected ';' and parameters")
     # One ";" too many at the end is forgiven (several softphones), two are not (RFC 4475 3.1.2.1).
     inner = text[1:-1] if text[-1] == ";" and len(text) > 1 else text[1:]
     if _PLAIN_PARAMETERS.fullmatch(inner):
@@ -90,7 +93,7 @@ def parse_parameters(text: str, where: str) -> Parameters:
 def _plain_parameter(part: str, where: str) -> tuple[str, str | None]:
     name, equals, value = part.partition("=")
     if not TOKEN.fullmatch(name):
-        raise PeerError(f"{where}: found parameter {part[:40]!r}, expected a name or name=value")
+        raise PeerError(f"{where}: found a parameter that is empty or malformed, expected a name or name=value")
     return name, value if equals else None
 
 
@@ -100,7 +103,7 @@ def _scan_parameters(inner: str, where: str) -> Parameters:
     while position < len(inner):
         found = _PARAMETER.match(inner, position)
         if found is None:
-            raise PeerError(f"{where}: found parameter {inner[position : position + 40]!r}, expected name=value")
+            raise PeerError(f"{where}: found a parameter that is empty or malformed, expected a name or name=value")
         name, quoted, plain = found.groups()
         pairs.append((name, plain if quoted is None else unquote(quoted)))
         position = found.end()
@@ -136,7 +139,7 @@ def split_list(text: str, where: str) -> list[str]:
             continue
         piece = _LIST_PIECE.match(text, position)
         if piece is None:
-            raise PeerError(f"{where}: found {text[position : position + 20]!r} unclosed, expected its closing mark")
+            raise PeerError(f"{where}: found a quote or angle bracket that is not closed, expected its closing mark")
         position = piece.end()
     values.append(text[start:])
     return values
@@ -145,16 +148,19 @@ def split_list(text: str, where: str) -> list[str]:
 def parse_host(text: str, where: str) -> str:
     """Return a host without brackets, checked where it is an IPv6 reference.
 
+    The third colon before an IPv4 part, which the grammar of RFC 3261 let in, is dropped (RFC 5118 4.10).
+
     Raises:
         PeerError: if the brackets hold no IPv6 address.
     """
     if text[0] != "[":
         return text
+    literal = text[1:-1].replace(":::", "::") if "." in text else text[1:-1]
     try:
-        IPv6Address(text[1:-1])
+        IPv6Address(literal)
     except ValueError:
         raise PeerError(f"{where}: found host {text[:50]!r}, expected an IPv6 address in the brackets") from None
-    return text[1:-1]
+    return literal
 
 
 def format_host(host: str) -> str:

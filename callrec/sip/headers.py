@@ -180,7 +180,7 @@ def parse_headers(lines: list[str], max_headers: int) -> Headers:
         if key is None:
             name = name.rstrip(" \t")  # `From : `, RFC 3261 7.3.1
             if not colon or not TOKEN.fullmatch(name):
-                raise PeerError(f"found a header line that starts {line[:20]!r}, expected name: value")
+                raise PeerError(f"found a header line of {len(line)} characters without a name, expected name: value")
             key = key_of(name)
         value = value.strip(" \t")
         items.append((name, value))

@@ -68,7 +68,7 @@ class Uri:
             raise PeerError(f"found a URI of {len(text)} characters, expected at most {MAX_URI_LENGTH}", status=414)
         found = _SCHEME.match(text)
         if found is None:
-            raise PeerError(f"found URI {text[:60]!r}, expected a scheme such as sip: first")
+            raise PeerError(f"found a URI of {len(text)} characters without a scheme, expected one such as sip: first")
         scheme, rest = found[1].lower(), text[found.end() :]
         if scheme in {"sip", "sips"}:
             uri = _parse_sip(scheme, rest)
@@ -77,7 +77,7 @@ class Uri:
         elif _OPAQUE.fullmatch(rest):
             uri = cls(scheme, opaque=rest)
         else:
-            raise PeerError(f"found {scheme} URI with {rest[:60]!r}, expected no blanks, quotes or angle brackets")
+            raise PeerError(f"found a {scheme[:20]} URI with blanks, quotes or angle brackets, expected none")
         object.__setattr__(uri, "_text", text)
         return uri
 
@@ -125,7 +125,7 @@ class Uri:
 def _parse_sip(scheme: str, rest: str) -> Uri:
     found = _SIP.fullmatch(rest)
     if found is None:
-        raise PeerError(f"found {scheme} URI with {rest[:60]!r}, expected user@host:port")
+        raise PeerError(f"found a {scheme} URI of {len(rest)} characters that is no user@host:port, expected that")
     user, password, host, port, parameters, headers = found.groups()
     return Uri(
         scheme,
@@ -159,7 +159,7 @@ def _unescape(text: str, allowed: re.Pattern[str], part: str) -> str:
 
 def _parse_uri_parameters(text: str) -> Parameters:
     if not _PARAMETER_PART.fullmatch(text) or _BAD_ESCAPE.search(text):
-        raise PeerError(f"found URI parameters {text[:60]!r}, expected ;name=value without blanks or quotes")
+        raise PeerError("found URI parameters with blanks, quotes or broken escapes, expected ;name=value")
     pairs: list[tuple[str, str | None]] = []
     for part in text.split(";"):
         if part:  # `;;` and a last `;` are forgiven: they say nothing
@@ -170,7 +170,7 @@ def _parse_uri_parameters(text: str) -> Parameters:
 
 def _parse_uri_headers(text: str) -> tuple[tuple[str, str], ...]:
     if not _PARAMETER_PART.fullmatch(text) or _BAD_ESCAPE.search(text):
-        raise PeerError(f"found URI headers {text[:60]!r}, expected name=value without blanks or quotes")
+        raise PeerError("found URI headers with blanks, quotes or broken escapes, expected name=value")
     pairs = [part.partition("=") for part in text.split("&") if part]
     return tuple((percent_unquote(name), percent_unquote(value, errors="surrogateescape")) for name, _, value in pairs)
 

@@ -1,0 +1,127 @@
+"""Offers and answers of one audio stream (RFC 3264), and what a new one changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from callrec.sdp.audio import DEFAULT_PACKET_TIME_MS, AudioMedia, Codec, audio_of
+from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
+
+
+def offer_of(  # noqa: PLR0913 - what an offer consists of, by keyword but for the first three
+    codecs: Sequence[Codec],
+    telephone_event: Codec | None,
+    local: tuple[str, int],
+    *,
+    direction: Direction = Direction.SENDRECV,
+    session_id: int,
+    version: int,
+    packet_time_ms: int = DEFAULT_PACKET_TIME_MS,
+) -> SessionDescription:
+    """Return an offer of exactly these codecs under exactly these payload types, at a local address and port.
+
+    `session_id` stays for the life of a dialog, `version` grows by one with every change (RFC 3264 8).
+    """
+    stream = _stream([*codecs, *([telephone_event] if telephone_event else [])], local[1], direction, packet_time_ms)
+    return SessionDescription(_session_lines(local[0], session_id, version, "0 0"), (stream,))
+
+
+def answer_to(  # noqa: PLR0913 - what an answer consists of, by keyword but for the first four
+    offer: SessionDescription,
+    codec: Codec,
+    telephone_event: Codec | None,
+    local: tuple[str, int],
+    *,
+    direction: Direction,
+    session_id: int,
+    version: int,
+) -> SessionDescription:
+    """Return the answer that takes the offer's audio stream in one codec and refuses every other stream with port 0.
+
+    The streams keep their order (RFC 3264 6); `direction` is ours: `reverse_direction` of the offer's, or less.
+
+    Raises:
+        PeerError: 488 where the offer has no usable audio stream.
+    """
+    audio = audio_of(offer)
+    chosen = [codec, *([telephone_event] if telephone_event else [])]
+    accepted = _stream(chosen, local[1], direction, audio.packet_time_ms, protocol=audio.protocol)
+    media = [accepted if index == audio.index else _refused(offered) for index, offered in enumerate(offer.media)]
+    return SessionDescription(_session_lines(local[0], session_id, version, offer.timing), tuple(media))
+
+
+def _session_lines(host: str, session_id: int, version: int, timing: str) -> tuple[Line, ...]:
+    family = "IP6" if ":" in host else "IP4"
+    return (
+        ("v", "0"),
+        ("o", f"- {session_id} {version} IN {family} {host}"),
+        ("s", "-"),
+        ("c", f"IN {family} {host}"),
+        ("t", timing),
+    )
+
+
+def _stream(
+    codecs: Sequence[Codec], port: int, direction: Direction, packet_time_ms: int, *, protocol: str = "RTP/AVP"
+) -> MediaDescription:
+    lines: list[Line] = []
+    for codec in codecs:
+        channels = f"/{codec.channels}" if codec.channels != 1 else ""
+        lines.append(("a", f"rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}"))
+        if codec.parameters:
+            lines.append(("a", f"fmtp:{codec.payload_type} {codec.parameters}"))
+    lines.append(("a", f"ptime:{packet_time_ms}"))
+    lines.append(("a", direction.value))
+    formats = tuple(str(codec.payload_type) for codec in codecs)
+    return MediaDescription("audio", port, protocol, formats, tuple(lines))
+
+
+def _refused(offered: MediaDescription) -> MediaDescription:
+    # RFC 3264 6: port 0, and the formats repeated, for there must be at least one.
+    return MediaDescription(offered.kind, 0, offered.protocol, offered.formats)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChange:
+    """What differs between two states of the same side's audio stream."""
+
+    address: bool
+    """Address or port for RTP."""
+    direction: bool
+    held: bool
+    """Whether the hold state turned."""
+    codec: bool
+    """The first codec, or its payload type."""
+    telephone_event: bool
+    packet_time: bool
+
+    def __bool__(self) -> bool:
+        return self.address or self.direction or self.held or self.codec or self.telephone_event or self.packet_time
+
+
+def compare_audio(before: AudioMedia, after: AudioMedia) -> AudioChange:
+    """Return what a new offer or answer changes in the audio stream."""
+    return AudioChange(
+        address=(before.address, before.port) != (after.address, after.port),
+        direction=before.direction is not after.direction,
+        held=before.held != after.held,
+        codec=before.codecs[:1] != after.codecs[:1],
+        telephone_event=dict(before.telephone_events) != dict(after.telephone_events),
+        packet_time=before.packet_time_ms != after.packet_time_ms,
+    )
+
+
+def is_unchanged(before: SessionDescription, after: SessionDescription) -> bool:
+    """Whether the far side says that nothing changed: same session and same version in o= (RFC 3264 8, SIP-7).
+
+    A session timer's refresh does so. Without o= lines the descriptions themselves are compared.
+    """
+    if before.origin is None or after.origin is None:
+        return before == after
+    return before.origin == after.origin
+
+
+def is_t38(description: SessionDescription) -> bool:
+    """Whether a description offers fax over UDPTL in place of audio (RTP-7)."""
+    return any(media.kind == "image" and media.port != 0 for media in description.media)
