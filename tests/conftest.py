@@ -15,3 +15,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and ./test allows no skips: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector):  # type: ignore[no-untyped-def]
+    """Make a file that skips itself as a whole fail, too."""
+    report = yield
+    if os.environ.get("CALLREC_NO_SKIPS") and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} skips itself, and ./test allows no skips: {report.longrepr}"
+    return report
