@@ -1,0 +1,114 @@
+"""Calls as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from callrec.console.output import Column, Item
+
+_ARROWS = {"inbound": "in", "outbound": "out", "internal": "internal"}
+SHORT_ID = 8
+"""Characters of an id in a table; any unique beginning names the call."""
+
+
+def local(text: str | None, zone: ZoneInfo, *, seconds: bool = True) -> str:
+    """Return an RFC 3339 instant in local time, or a dash."""
+    if not text:
+        return "–"
+    pattern = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return datetime.fromisoformat(text).astimezone(zone).strftime(pattern)
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time as `m:ss` or `h:mm:ss`, or a dash."""
+    if seconds is None:
+        return "–"
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def caller(item: Item) -> str:
+    """Return who called: the number shown, else the network's, else why there is none."""
+    number = item.get("presentation_number") or item.get("network_number")
+    if number:
+        return str(number)
+    return "withheld" if item.get("withheld") else "unavailable"
+
+
+def outcome(item: Item) -> str:
+    """Return how a call ended."""
+    if item.get("in_progress"):
+        return "in progress"
+    if item.get("outcome") == "recorded":
+        return "recorded" if item.get("outcome_reason") == "complete" else f"recorded ({item.get('outcome_reason')})"
+    return f"not recorded: {item.get('outcome_reason')}"
+
+
+def call_columns(zone: ZoneInfo) -> Sequence[Column]:
+    """Return the columns of a list of calls."""
+    return (
+        Column("ID", lambda item: str(item["call_id"])[:SHORT_ID]),
+        Column("REF", lambda item: str(item.get("call_reference") or "–")),
+        Column("STARTED", lambda item: local(item.get("started_at"), zone)),
+        Column("WAY", lambda item: _ARROWS.get(str(item.get("direction")), "–")),
+        Column("FROM", caller),
+        Column("TO", lambda item: str(item.get("called_number") or "–")),
+        Column("LENGTH", lambda item: duration(item.get("duration_seconds")), right=True),
+        Column("OUTCOME", outcome),
+    )
+
+
+def call_lines(item: Item, zone: ZoneInfo) -> Iterator[str]:
+    """Return all that is kept about a call, a line for each fact."""
+    for name, text in _facts(item, zone):
+        yield f"{name + ':':<22}{text}"
+    for leg in item.get("legs") or ():
+        yield f"{'leg:':<22}{_leg(leg, zone)}"
+    for segment in item.get("segments") or ():
+        yield f"{'segment:':<22}{_segment(segment)}"
+
+
+def _facts(item: Item, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
+    special = {"legs", "segments", "notice", "holds"}
+    for name, value in item.items():
+        if name in special or value in (None, [], ()):
+            continue
+        yield name.replace("_", " "), _text(name, value, zone)
+    if notice := item.get("notice"):
+        yield "notice", _notice(notice)
+    for hold in item.get("holds") or ():
+        yield "hold", f"{hold.get('kind')} {hold.get('id')}"
+
+
+def _text(name: str, value: object, zone: ZoneInfo) -> str:
+    if name.endswith("_at") and isinstance(value, str):
+        return local(value, zone)
+    if name == "duration_seconds" and isinstance(value, int | float):
+        return duration(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
+def _notice(notice: Mapping[str, Any]) -> str:
+    state = "completed" if notice.get("completed") else f"not completed ({notice.get('interrupted_by')})"
+    heard = f"{(notice.get('heard_ms') or 0) / 1000:.1f} s heard"
+    return f"{notice.get('id')} version {notice.get('version')}, {state}, {heard}, evidence {notice.get('grade')}"
+
+
+def _leg(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
+    packets = f"{leg.get('packets_received')} packets, {leg.get('packets_lost')} lost"
+    span = f"{local(leg.get('started_at'), zone)} to {local(leg.get('ended_at'), zone)}"
+    return f"{leg.get('peer')}, {leg.get('codec')}, {packets}, {span}"
+
+
+def _segment(segment: Mapping[str, Any]) -> str:
+    start, end = (duration((segment.get(name) or 0) / 1000) for name in ("start_ms", "end_ms"))
+    reason = f" ({segment['reason']})" if segment.get("reason") else ""
+    return f"{start} to {end} {segment.get('state')}{reason}"

@@ -1,0 +1,104 @@
+"""What a command works with: options, the client, the configuration, and a person who can be asked, or not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from callrec.console.client import Client
+from callrec.console.options import DEFAULT_CONFIG, Options, Output
+from callrec.console.place import Place, read_place
+from callrec.errors import ExitCode, OperatorError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from callrec.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Session:
+    """One run of the command. Everything is looked up when it is first wanted."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    @property
+    def output(self) -> Output:
+        """Return how results are printed."""
+        return self.options.output
+
+    @property
+    def config(self) -> Path:
+        """Return the configuration file."""
+        return self.options.config or DEFAULT_CONFIG
+
+    @cached_property
+    def place(self) -> Place:
+        """Return where the recorder is and which time zone counts."""
+        place = read_place(self.config, named=self.options.config is not None)
+        socket = self.options.socket or os.environ.get("CALLREC_SOCKET")
+        return place if socket is None else Place(Path(socket), place.zone)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Return the time zone of `[org]`."""
+        return self.place.zone
+
+    @cached_property
+    def client(self) -> Client:
+        """Return the client of the recorder."""
+        return Client(self.place.socket)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Return the whole configuration.
+
+        Raises:
+            ConfigurationError: if it cannot be used.
+        """
+        from callrec.settings import load  # noqa: PLC0415  300 ms that only commands without a recorder pay
+
+        return load(self.config, os.environ)
+
+    @property
+    def at_terminal(self) -> bool:
+        """Say whether a person sits there who can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty() and not self.options.no_input
+
+    def confirm(self, question: str) -> None:
+        """Ask, unless --yes was given.
+
+        Raises:
+            OperatorError: with exit code 2 if nobody can be asked, 1 if the answer is no.
+        """
+        if self.options.yes:
+            return
+        if not self.at_terminal:
+            message = "a confirmation is due and nobody can be asked; look at what was shown, then add --yes"
+            raise OperatorError(message, exit_code=ExitCode.USAGE)
+        if not click.confirm(question, err=True):
+            raise OperatorError("nothing was changed")
+
+
+def with_session(function: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+    """Give a command its session as first argument."""
+
+    def wrapped(*args: P.args, **keywords: P.kwargs) -> R:
+        session = Session(Options.of(click.get_current_context()))
+        return function(session, *args, **keywords)
+
+    return update_wrapper(wrapped, function)
+
+
+def say(message: str) -> None:
+    """Tell a person something that is no result: it goes to standard error."""
+    click.echo(message, err=True)
