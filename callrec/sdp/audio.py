@@ -190,7 +190,7 @@ def _rtcp_port(media: MediaDescription, *, mux: bool) -> int:
     if mux:
         return media.port
     named = (media.attribute("rtcp") or "").partition(" ")[0]  # RFC 3605: port [IN IP4 address]
-    if named.isascii() and named.isdigit() and 0 < int(named[:6]) <= 65535:
+    if named.isascii() and named.isdigit() and len(named) <= 5 and 0 < int(named) <= 65535:
         return int(named)
     return min(media.port + 1, 65535)
 

@@ -17,6 +17,9 @@ def usable_via(data: bytes) -> Via | None:
     return _Remains(data).via
 
 
+_OTHER_VERSION = re.compile(r"SIP\s*+/\s*+[0-9]+\.[0-9]+", re.IGNORECASE | re.ASCII)  # answered 505 (RFC 3261 21.5.6)
+
+
 class _Remains:
     """What can still be read of a request that could not be parsed."""
 
@@ -31,11 +34,14 @@ class _Remains:
             self.via = self._top_via()
 
     def _top_via(self) -> Via | None:
-        line = self.first("via")
-        try:
-            return None if line is None else Via.parse(split_list(line, "Via")[0])
-        except PeerError:
-            return None
+        """Return the top Via: whole if it can be, else the transport and sent-by that stand before its parameters."""
+        line = _OTHER_VERSION.sub("SIP/2.0", self.first("via") or "")
+        for text in (line, line.partition(";")[0]):
+            try:
+                return Via.parse(split_list(text, "Via")[0])
+            except PeerError:
+                continue
+        return None
 
     def first(self, key: str) -> str | None:
         return next((value for name, value in self.pairs if name == key), None)
@@ -59,7 +65,7 @@ def parse_failure_reply(data: bytes, error: PeerError, source: tuple[str, int] |
     if remains.via is None or remains.method == "ACK":
         return None
     top, *others = [value for name, value in remains.pairs if name == "via"]
-    if source is not None:
+    if source is not None and remains.via.parameters:
         top = ", ".join([str(remains.via.with_source(*source)), *split_list(top, "Via")[1:]])
     headers = [("Via", value) for value in (top, *others)]
     for key, name in (("from", "From"), ("to", "To"), ("call-id", "Call-ID"), ("cseq", "CSeq")):

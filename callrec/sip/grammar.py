@@ -33,12 +33,14 @@ HOST = rf"(?:{IPV6_REFERENCE}|{HOST_NAME})"
 
 # gen-value = token / host / quoted-string. Wider on purpose: anything but separators that would change the meaning,
 # because SIP URIs, base64 and bare IPv6 addresses occur unquoted in the field (RFC 5118 4.5 for `received`).
-_GENERIC_VALUE = re.compile(r'[^\s"<>,;\x00-\x1f\x7f]*')
+_GENERIC_VALUE = re.compile(r'[^\s"<>,;\x00-\x1f\x7f]*', re.ASCII)
 _PARAMETER = re.compile(
-    rf"\s*+([{TOKEN_CHARACTERS}\[\]/:&$]+)\s*+(?:=\s*+(?:{QUOTED_STRING.pattern}|([^\s\"<>,;\x00-\x1f\x7f]*+)))?\s*+(?:;|$)"
+    rf"\s*+([{TOKEN_CHARACTERS}]++)\s*+"
+    rf"(?:=\s*+(?:{QUOTED_STRING.pattern}|([^\s\"<>,;\x00-\x1f\x7f]*+)))?\s*+(?:;|\Z)",
+    re.ASCII,
 )
-_PLAIN_PARAMETERS = re.compile(r"[^\s\"\\<>,\x00-\x1f\x7f]*")
-_LIST_PIECE = re.compile(rf"{QUOTED_STRING.pattern}|<[^<>\"]*+>|[^\",<]++|<[^<>]*+>")
+_PLAIN_PARAMETERS = re.compile(r"[^\s\"<>,\x00-\x1f\x7f]*", re.ASCII)
+_LIST_PIECE = re.compile(rf"{QUOTED_STRING.pattern}|<[^<>]*+>|[^\",<]++")
 
 
 def unquote(quoted: str) -> str:
@@ -78,9 +80,9 @@ def parse_parameters(text: str, where: str) -> Parameters:
     Raises:
         PeerError: where one is empty or malformed; `where` names the header.
     """
-    if not text or text.isspace():
+    text = text.strip(" \t")
+    if not text:
         return ()
-    text = text.strip()
     if text[0] != ";":
         raise PeerError(f"{where}: found {len(text)} characters behind the value, expected ';' and parameters")
     # One ";" too many at the end is forgiven (several softphones), two are not (RFC 4475 3.1.2.1).

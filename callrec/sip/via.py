@@ -28,7 +28,7 @@ BRANCH_COOKIE = "z9hG4bK"
 _VIA = re.compile(
     rf"\s*+SIP\s*+/\s*+2\.0\s*+/\s*+(?P<transport>[{TOKEN_CHARACTERS}]++)\s++(?P<host>{HOST})\s*+"
     r"(?::\s*+(?P<port>[0-9]++))?\s*+(?P<parameters>;.*)?",
-    re.DOTALL | re.IGNORECASE,
+    re.DOTALL | re.IGNORECASE | re.ASCII,
 )
 _DEFAULT_PORT = {"TLS": 5061}
 
@@ -101,7 +101,9 @@ class Via:
     def rport(self) -> int | None:
         """The source port the next hop saw, None where it is not filled in or no port."""
         value = find(self.parameters, "rport") or ""
-        return int(value) if value.isascii() and value.isdigit() and 0 < int(value[:6]) <= 65535 else None
+        if not (value.isascii() and value.isdigit() and len(value) <= 5):
+            return None
+        return int(value) if 0 < int(value) <= 65535 else None
 
     @property
     def default_port(self) -> int:
