@@ -1,1 +1,5 @@
 """Recording notices and prompts: wording and audio in immutable versions, verified whenever they are loaded."""
+
+from callrec.notice.library import NoticeAsset, NoticeLibrary
+
+__all__ = ["NoticeAsset", "NoticeLibrary"]
