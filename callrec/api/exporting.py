@@ -20,6 +20,7 @@ from callrec.api.problems import problem_of
 from callrec.api.replies import encode, problem_response
 from callrec.errors import CallrecError
 from callrec.tasks import Tasks
+from callrec.vault.export_job import ExportJob
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -79,17 +80,17 @@ class Export:
     recording: StoredRecording
     format: Format
 
-    def job(self, output: int) -> dict[str, Any]:
-        """Return the document for the helper."""
-        started_at = self.recording.started_at
-        return {
-            "recording_id": self.recording.recording_id,
-            "paths": [str(part.path) for part in self.recording.parts],
-            "audio_key": self.recording.audio_key.hex(),
-            "format": self.format.value,
-            "started_at": None if started_at is None else started_at.isoformat(),
-            "output_fd": output,
-        }
+    def job(self, output: int) -> str:
+        """Return the job for the helper, which writes into an open file."""
+        recording = self.recording
+        paths = tuple(part.path for part in recording.parts)
+        return ExportJob(recording.recording_id, paths, recording.audio_key, self.format.value, fd=output).to_json()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return what is being exported, for the client's report."""
+        recording = self.recording
+        return {"call_id": recording.call_id, "recording_id": recording.recording_id, "format": self.format.value}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -144,13 +145,13 @@ class ExportResponse(Response):
             last: Mapping[str, Any] = {}
             while (line := await said.get()) is not None:
                 last = line
-                if "progress" in line:
-                    await sender.line(line)
+                if line["type"] == "progress":
+                    await sender.line({"progress": round(line["done"] / max(1, line["total"]), 3)})
             if (problem := await work) is not None:
                 await sender.line({"problem": problem_of(problem).document()}, last=True)
                 return
-            details = {name: value for name, value in last.items() if name != "progress"}
-            await sender.line({**details, "size": os.fstat(output).st_size})
+            details = {name: last.get(name) for name in ("duration_ms", "cut", "warnings")}
+            await sender.line({**details, **self._export.names, "size": os.fstat(output).st_size})
             await sender.file(output)
         finally:
             await tasks.stop()

@@ -42,12 +42,12 @@ class Helpers:
             finally:
                 os.close(descriptor)
 
-    async def run(self, module: str, jobs: AsyncIterable[Any], tell: Tell, *, output: int | None = None) -> None:
+    async def run(self, module: str, jobs: AsyncIterable[str], tell: Tell, *, output: int | None = None) -> None:
         """Run one helper to its end; each line it says is given to `tell`. Cancelling ends the process.
 
         Args:
             module: what is run, as `python -m module`; it makes itself nice.
-            jobs: JSON documents for its standard input, one a line.
+            jobs: JSON texts for its standard input, one a line.
             tell: takes each JSON object that it prints, in order.
             output: an open file it writes into; the same number is valid in the helper.
 
@@ -75,16 +75,16 @@ class Helpers:
             raise CallrecError("the helper process ended before its work was done; the recorder's log says why")
 
 
-async def one(job: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Any]]:
+async def one(job: str) -> AsyncIterator[str]:
     """Give a single job."""
     yield job
 
 
-async def _hand_over(process: asyncio.subprocess.Process, jobs: AsyncIterable[Any]) -> None:
+async def _hand_over(process: asyncio.subprocess.Process, jobs: AsyncIterable[str]) -> None:
     pipe = cast("asyncio.StreamWriter", process.stdin)
     try:
         async for job in jobs:
-            pipe.write(json.dumps(job).encode() + b"\n")
+            pipe.write(job.encode() + b"\n")
             await pipe.drain()
     except (BrokenPipeError, ConnectionResetError):
         pass  # it ended early, and says why itself
@@ -100,7 +100,7 @@ async def _listen(process: asyncio.subprocess.Process, tell: Tell) -> None:
     pipe = cast("asyncio.StreamReader", process.stdout)
     while line := await pipe.readline():
         said = json.loads(line)
-        if "error" in said:
+        if said.get("type") == "error":
             raise _error_of(said)
         tell(said)
 
@@ -108,8 +108,8 @@ async def _listen(process: asyncio.subprocess.Process, tell: Tell) -> None:
 def _error_of(said: Mapping[str, Any]) -> CallrecError:
     code = ExitCode(said.get("exit_code", ExitCode.FAILED))
     if code is ExitCode.INTEGRITY:
-        return IntegrityError(said["error"])
-    return OperatorError(said["error"], exit_code=code)
+        return IntegrityError(said["message"])
+    return OperatorError(said["message"], exit_code=code)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -1,14 +1,15 @@
-"""A helper process that reads recordings to their end: `python -m callrec.api.verify_job`.
+"""A helper process that reads recordings to their end: `python -m callrec.api.verify_job`, low priority, no arguments.
 
 Each line of standard input is a recording: `call_id`, `recording_id`, `audio_key` (hexadecimal) and `parts`, each with
-`path`, `segments` (what the catalogue noted, or null) and `cut`. For each it prints one line: `call_id`,
-`recording_id`, `state` (whole, cut, missing, damaged) and `found`, a sentence.
+`path`, `segments` (what the catalogue noted, or null) and `cut`. For each it prints one line: `type` recording,
+`call_id`, `recording_id`, `state` (whole, cut, missing, damaged) and `found`, a sentence.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,17 +18,18 @@ from typing import Any
 from callrec.errors import IntegrityError
 from callrec.vault.part_reader import VerifiedRecording, verify
 
-NICENESS = 10
+NICE = 10
 
 
 def main() -> int:
     """Verify one recording after the other."""
-    os.nice(NICENESS)
+    os.nice(NICE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold voice and key in clear
     for line in sys.stdin:
         job = json.loads(line)
         state, found = verified(job)
-        result = {"call_id": job["call_id"], "recording_id": job["recording_id"], "state": state, "found": found}
-        sys.stdout.write(json.dumps(result) + "\n")
+        told = {"call_id": job["call_id"], "recording_id": job["recording_id"], "state": state, "found": found}
+        sys.stdout.write(json.dumps({"type": "recording", **told}) + "\n")
         sys.stdout.flush()
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -56,9 +57,9 @@ async def _work(recorder: Recorder, helpers: Helpers, said: asyncio.Queue[Line |
         said.put_nowait(None)
 
 
-async def _jobs(recorder: Recorder) -> AsyncIterator[dict[str, Any]]:
+async def _jobs(recorder: Recorder) -> AsyncIterator[str]:
     async for recording in recorder.recordings():
-        yield job_of(recording)
+        yield json.dumps(job_of(recording))
 
 
 def job_of(recording: StoredRecording) -> dict[str, Any]:

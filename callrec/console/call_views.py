@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from callrec.console.output import Column, Item
 
+NOTHING = "-"
 _ARROWS = {"inbound": "in", "outbound": "out", "internal": "internal"}
 SHORT_ID = 8
 """Characters of an id in a table; any unique beginning names the call."""
@@ -17,7 +18,7 @@ SHORT_ID = 8
 def local(text: str | None, zone: ZoneInfo, *, seconds: bool = True) -> str:
     """Return an RFC 3339 instant in local time, or a dash."""
     if not text:
-        return "–"
+        return NOTHING
     pattern = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
     return datetime.fromisoformat(text).astimezone(zone).strftime(pattern)
 
@@ -25,7 +26,7 @@ def local(text: str | None, zone: ZoneInfo, *, seconds: bool = True) -> str:
 def duration(seconds: float | None) -> str:
     """Return a length of time as `m:ss` or `h:mm:ss`, or a dash."""
     if seconds is None:
-        return "–"
+        return NOTHING
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
@@ -52,11 +53,11 @@ def call_columns(zone: ZoneInfo) -> Sequence[Column]:
     """Return the columns of a list of calls."""
     return (
         Column("ID", lambda item: str(item["call_id"])[:SHORT_ID]),
-        Column("REF", lambda item: str(item.get("call_reference") or "–")),
+        Column("REF", lambda item: str(item.get("call_reference") or NOTHING)),
         Column("STARTED", lambda item: local(item.get("started_at"), zone)),
-        Column("WAY", lambda item: _ARROWS.get(str(item.get("direction")), "–")),
+        Column("WAY", lambda item: _ARROWS.get(str(item.get("direction")), NOTHING)),
         Column("FROM", caller),
-        Column("TO", lambda item: str(item.get("called_number") or "–")),
+        Column("TO", lambda item: str(item.get("called_number") or NOTHING)),
         Column("LENGTH", lambda item: duration(item.get("duration_seconds")), right=True),
         Column("OUTCOME", outcome),
     )

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from callrec.settings import Settings
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -89,12 +88,11 @@ class Session:
             raise OperatorError("nothing was changed")
 
 
-def with_session(function: Callable[Concatenate[Session, P], R]) -> Callable[P, R]:
+def with_session(function: Callable[..., R]) -> Callable[..., R]:
     """Give a command its session as first argument."""
 
-    def wrapped(*args: P.args, **keywords: P.kwargs) -> R:
-        session = Session(Options.of(click.get_current_context()))
-        return function(session, *args, **keywords)
+    def wrapped(*args: object, **keywords: object) -> R:
+        return function(Session(Options.of(click.get_current_context())), *args, **keywords)
 
     return update_wrapper(wrapped, function)
 

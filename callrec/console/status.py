@@ -33,7 +33,8 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     yield f"{'broker:':<22}{document.get('broker')}, {document.get('outbox')} events waiting"
     if requests := document.get("requests"):
         due = local(requests.get("next_due"), zone, seconds=False)
-        yield f"{'deletion requests:':<22}{requests.get('open')} open, {requests.get('overdue')} overdue, next due {due}"
+        counts = f"{requests.get('open')} open, {requests.get('overdue')} overdue"
+        yield f"{'deletion requests:':<22}{counts}, next due {due}"
     for problem in document.get("problems") or ():
         code = click.style(problem["code"], fg="red", bold=True)
         yield f"{'problem:':<22}{code} since {local(problem.get('since'), zone)}: {problem.get('text')}"
