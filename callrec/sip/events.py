@@ -51,10 +51,14 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The ACK to our 2xx arrived; `answer` is its SDP when our 2xx carried the offer."""
+    """The ACK to our 2xx arrived; `answer` is its SDP when our 2xx carried the offer.
+
+    `reoffer`: the 2xx was that of `accept_offer`, not that of `answer`.
+    """
 
     leg: LegId
     answer: bytes | None
+    reoffer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,13 @@ class Failed:
     """Our INVITE ended without a 2xx; the leg is over.
 
     `response` is the final response; None where none came: `cause` is then "timeout" (Timer B), or "transport".
+    After `cancel` exactly one Failed follows: mostly with 487; "cancelled" where a 2xx crossed (its call was ended by
+    ACK and BYE) or no final response came in 64*T1. After `hang_up` nothing follows.
     """
 
     leg: LegId
     response: Response | None
-    cause: Literal["response", "timeout", "transport"]
+    cause: Literal["response", "timeout", "transport", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,15 @@ class Reoffered:
 
 
 @dataclass(frozen=True, slots=True)
+class ReofferCancelled:
+    """The far side took its re-INVITE back (487 sent): the old session stays, nothing need be answered."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class ReofferAnswered:
-    """The 2xx to our re-INVITE (ACK sent); `session` is its SDP."""
+    """The 2xx to our re-INVITE (ACK sent, unless it asked for an offer: then `acknowledge`); `session` is its SDP."""
 
     leg: LegId
     response: Response
@@ -133,7 +146,7 @@ class ReofferFailed:
 class InDialogRequest:
     """Another request inside a dialog (INFO, UPDATE, REFER, NOTIFY, MESSAGE): answer it with `respond(token, …)`.
 
-    Methods the endpoint does not know it has answered 405 itself.
+    One not answered in 64*T1 is forgotten. Methods the endpoint does not know it has answered 405 or 501 itself.
     """
 
     leg: LegId
@@ -150,6 +163,7 @@ Event = (
     | Answered
     | Failed
     | Reoffered
+    | ReofferCancelled
     | ReofferAnswered
     | ReofferFailed
     | InDialogRequest

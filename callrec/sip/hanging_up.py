@@ -1,0 +1,77 @@
+"""The end of a call: BYE from either side (RFC 3261 15)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from callrec.sip.building import HeaderPairs
+from callrec.sip.events import HungUp
+from callrec.sip.legs import Leg, LegState
+from callrec.sip.message import CSeq
+
+if TYPE_CHECKING:
+    from callrec.sip.core import Core
+    from callrec.sip.dialog import Dialog
+    from callrec.sip.message import Request
+    from callrec.sip.transactions import Transaction
+
+
+class HangingUp:
+    """BYE, sent and received."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def send_bye(self, leg: Leg, now: float) -> None:
+        """End the dialog of a leg; for the user it is over, its dialog is kept until the BYE is answered."""
+        core, dialog = self._core, leg.dialog
+        leg.deadlines.clear()
+        if leg.theirs is not None and leg.theirs.unanswered:
+            core.respond(leg.theirs, 487, now)
+            leg.theirs = None
+        core.legs.close(leg)
+        if dialog is None:
+            core.end(leg)
+            return
+        cseq = dialog.local_cseq + 1
+        leg.dialog = replace(dialog, local_cseq=cseq)
+        leg.move(LegState.ENDING)
+        self._bye(dialog, cseq, leg.hang_up_headers, leg, now)
+
+    def send_bye_to_branch(self, dialog: Dialog, headers: HeaderPairs, now: float) -> None:
+        """End the dialog of one branch of a fork, or of a call that was cancelled too late."""
+        self._bye(dialog, dialog.local_cseq + 1, headers, None, now)
+
+    def _bye(self, dialog: Dialog, cseq: int, headers: HeaderPairs, owner: Leg | None, now: float) -> None:
+        request, branch, flow = self._core.request_in(dialog, CSeq(cseq, "BYE"), headers)
+        self._core.transactions.start_client(request, branch, flow, now, owner)
+
+    def on_bye_done(self, leg: Leg) -> None:
+        """Forget a leg whose BYE was answered, or will not be."""
+        if leg.state is LegState.ENDING:
+            self._core.end(leg)
+
+    def on_bye(self, leg: Leg, transaction: Transaction, request: Request, now: float) -> None:
+        """Take their BYE: 200, and 487 to an INVITE of theirs that waits (RFC 3261 15.1.2)."""
+        core = self._core
+        core.respond(transaction, 200, now)
+        told = leg.state not in {LegState.ENDING, LegState.HANGING_UP} and not leg.silent
+        if leg.theirs is not None and leg.theirs.unanswered:
+            core.respond(leg.theirs, 487, now)
+        if leg.ours is not None and leg.state in {LegState.CALLING, LegState.CANCELLING}:
+            core.transactions.abandon(leg.ours)  # their 2xx was lost, and they will not repeat it after BYE
+        leg.theirs = leg.awaited_ack = None
+        core.end(leg)
+        if told:
+            core.tell(HungUp(leg.id, request.headers.get("Reason")))
+
+    def on_gone(self, leg: Leg, now: float, *, transport: bool, say_bye: bool) -> None:
+        """End a leg whose dialog died: a request of ours was answered 481 or 408, or not at all (RFC 3261 12.2.1.2)."""
+        if leg.state is not LegState.CONFIRMED:
+            return
+        if say_bye:
+            self.send_bye(leg, now)
+        else:
+            self._core.end(leg)
+        self._core.tell(HungUp(leg.id, None, "transport" if transport else "gone"))
