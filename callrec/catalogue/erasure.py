@@ -1,0 +1,180 @@
+"""The catalogue's part of erasing: marks, stubs, and looking for what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from callrec.catalogue.live import DELETE_PARTS_OF_CALL
+from callrec.catalogue.numbers import set_meta
+from callrec.catalogue.outbox import ERASED_NOUN, ERASED_VERB, INSERT_OUTBOX, Envelope, outbox_row
+from callrec.catalogue.sealer import Sealer
+from callrec.catalogue.tables import calls, ledger_due, meta, name_index, number_index, outbox, parts
+from callrec.catalogue.values import Event, Part
+from callrec.catalogue.writer import Numbers, Step
+from callrec.identifiers import new_id
+
+ERASING = "erasing"
+ERASED = "erased"
+# What an erased row keeps (LAW-43, section 7): enough to count with, nothing to know anybody by.
+_STUB_KEEPS = frozenset({"call_id", "direction", "outcome", "outcome_reason", "erasure", "month"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A call that is to be erased, and what belongs to it."""
+
+    call_id: str
+    recording_id: str | None
+    identity_key_id: str | None
+    audio_key_id: str | None
+    in_progress: bool
+    erased: bool
+    started_at: datetime | None
+    parts: tuple[Part, ...]
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the keys whose destruction makes the call unreadable."""
+        return tuple(key for key in (self.identity_key_id, self.audio_key_id) if key is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDue:
+    """A ledger entry that is owed: what it tells has happened already."""
+
+    kind: str
+    body: Mapping[str, Any]
+    due_id: str = field(default_factory=new_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """What is needed to tell the world of an erasure."""
+
+    now: datetime
+    reason: str
+    envelope: Callable[[Event], Envelope]
+    sealer: Sealer
+
+
+async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[Target]:
+    """Return the calls with their parts."""
+    files: dict[str, list[Part]] = {}
+    for row in await connection.execute(select(parts).where(parts.c.call_id.in_(call_ids)).order_by(parts.c.number)):
+        files.setdefault(row.call_id, []).append(Part(row.recording_id, row.number, row.path, row.segments, row.cut))
+    return [
+        Target(
+            row.call_id,
+            row.recording_id,
+            row.identity_key_id,
+            row.audio_key_id,
+            row.in_progress,
+            row.erasure == ERASED,
+            row.started_at,
+            tuple(files.get(row.call_id, ())),
+        )
+        for row in await connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))
+    ]
+
+
+async def mark(connection: AsyncConnection, call_ids: Sequence[str]) -> None:
+    """Mark rows as being erased."""
+    await connection.execute(
+        update(calls).where(calls.c.call_id.in_(call_ids), calls.c.erasure.is_(None)).values(erasure=ERASING)
+    )
+
+
+async def reduce(connection: AsyncConnection, numbers: Numbers, call_ids: Sequence[str], teller: Teller) -> None:
+    """Reduce rows to their stubs and queue the events; rows that are stubs already are left alone."""
+    query = select(calls).where(calls.c.call_id.in_(call_ids), calls.c.erasure.is_distinct_from(ERASED))
+    rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+    if not rows:
+        return
+    ids = [row["call_id"] for row in rows]
+    references = await _caller_refs(connection, ids)
+    await _keep_call_number(connection, rows)
+    for table in (number_index, name_index, parts):
+        await connection.execute(delete(table).where(table.c.call_id.in_(ids)))
+    for row in rows:
+        await connection.execute(update(calls).where(calls.c.call_id == row["call_id"]).values(_stub(row)))
+    await _stub_events(connection, ids, teller.now)
+    events = [_recording_erased(row, teller) for row in rows if row["recording_id"] is not None]
+    events.append(Event("subject", "erased", None, {"caller_refs": references, "call_ids": ids}))
+    told = [outbox_row(teller.sealer, teller.envelope(event), event.data, numbers) for event in events]
+    await connection.execute(INSERT_OUTBOX, told)
+
+
+async def _caller_refs(connection: AsyncConnection, ids: Sequence[str]) -> list[str]:
+    index = number_index.c
+    query = select(index.caller_ref).where(index.call_id.in_(ids), index.caller_ref.is_not(None)).distinct()
+    return sorted((await connection.execute(query)).scalars())
+
+
+async def _keep_call_number(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Remember the highest call number: a stub has none, and none is given twice."""
+    highest = max((row["sequence"] or 0 for row in rows), default=0)
+    known = (await connection.execute(select(meta.c.value).where(meta.c.name == "calls"))).scalar() or 0
+    if highest > known:
+        await set_meta(connection, "calls", highest)
+
+
+def _stub(row: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {name: None for name in row if name not in _STUB_KEEPS}
+    started_at: datetime | None = row["started_at"]
+    month = row["month"] if started_at is None else started_at.strftime("%Y-%m")
+    return values | {"erasure": ERASED, "month": month, "in_progress": False, "cut": False, "withheld": False}
+
+
+async def _stub_events(connection: AsyncConnection, ids: Sequence[str], now: datetime) -> None:
+    await connection.execute(
+        update(outbox)
+        .where(outbox.c.call_id.in_(ids))
+        .values(
+            noun=ERASED_NOUN, verb=ERASED_VERB, at=now, subject=None, call_id=None, key_id=None, body=None, sealed=False
+        )
+    )
+
+
+def _recording_erased(row: Mapping[str, Any], teller: Teller) -> Event:
+    data = {"call_id": row["call_id"], "recording_id": row["recording_id"], "reason": teller.reason}
+    return Event("recording", "erased", row["call_id"], data)
+
+
+def discard_steps(call_id: str, due: LedgerDue) -> list[Step]:
+    """Return the steps that forget a call's parts and note the owed ledger entry."""
+    row = {"due_id": due.due_id, "kind": due.kind, "body": dict(due.body)}
+    return [Step(DELETE_PARTS_OF_CALL, [{"b_call_id": call_id}], rank=1), Step(_INSERT_DUE, [row])]
+
+
+_INSERT_DUE = insert(ledger_due)
+
+
+async def due_entries(connection: AsyncConnection) -> list[LedgerDue]:
+    """Return the owed ledger entries."""
+    rows = await connection.execute(select(ledger_due).order_by(ledger_due.c.due_id).limit(1000))
+    return [LedgerDue(row.kind, row.body, row.due_id) for row in rows]
+
+
+async def paid(connection: AsyncConnection, due_ids: Sequence[str]) -> None:
+    """Forget owed entries that are in the ledger now."""
+    await connection.execute(delete(ledger_due).where(ledger_due.c.due_id.in_(due_ids)))
+
+
+async def leftovers(connection: AsyncConnection, call_ids: Sequence[str]) -> list[str]:
+    """Return what an erased call still has in the catalogue."""
+    left: list[str] = []
+    for row in (await connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))).mappings():
+        kept = [name for name in row if name not in _STUB_KEEPS and row[name] not in (None, False)]
+        if kept or row["erasure"] != ERASED:
+            left.append(f"call {row['call_id']} still has {', '.join(kept) or 'no erased mark'}")
+    for table in (number_index, name_index, parts, outbox):
+        query = select(func.count()).select_from(table).where(table.c.call_id.in_(call_ids))
+        if count := (await connection.execute(query)).scalar():
+            left.append(f"{count} rows in {table.name}")
+    return left

@@ -1,0 +1,1 @@
+"""The catalogue's schema, step by step; `alembic` runs what is missing at start."""

@@ -1,0 +1,135 @@
+"""Running numbers of calls and events: contiguous, never reset, never given twice (design: "Events").
+
+Event numbers are reserved in the tombstone ledger in blocks before use, so that a restored catalogue,
+which has forgotten the last ones, goes on at the next block. A crash is told from a restore by the block the
+catalogue itself last noted: after a crash it lags by one block at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from callrec.catalogue.tables import calls, meta, outbox
+from callrec.errors import CallrecError
+from callrec.tasks import Tasks
+
+log = logging.getLogger("callrec.catalogue.numbers")
+
+BLOCK = 10_000
+_RESERVE_PATIENCE_S = 0.3
+
+
+class EventNumberLedger(Protocol):
+    """Where blocks of event numbers are reserved; the tombstone ledger is one."""
+
+    @property
+    def reserved_upto(self) -> int:
+        """Return the last number reserved, 0 if none."""
+        ...
+
+    @property
+    def reserved_before(self) -> int:
+        """Return the last number reserved before the newest block."""
+        ...
+
+    async def reserve_events(self, upto: int) -> None:
+        """Reserve all numbers up to this one; durable when it returns."""
+        ...
+
+
+class NoLedger:
+    """Without keys there is no ledger: numbers go on unreserved."""
+
+    reserved_upto = 0
+    reserved_before = 0
+
+    async def reserve_events(self, upto: int) -> None:
+        """Reserve nothing."""
+        del upto
+
+
+class RunningNumbers:
+    """Gives numbers inside the writer's transaction; they count only once that is durable."""
+
+    def __init__(self, ledger: EventNumberLedger) -> None:
+        self._ledger = ledger
+        self._call = self._kept_call = 0
+        self._event = self._kept_event = 0
+        self._noted = 0
+        self._tasks = Tasks("event numbers")
+
+    async def load(self, connection: AsyncConnection, *, restored: bool) -> range | None:
+        """Read where the numbers stand; return those skipped if the catalogue was restored from a backup."""
+        notes = {row.name: row.value for row in await connection.execute(select(meta))}
+        last_call = (await connection.execute(select(func.max(calls.c.sequence)))).scalar() or 0
+        last_event = (await connection.execute(select(func.max(outbox.c.sequence)))).scalar() or 0
+        self._call = self._kept_call = max(last_call, notes.get("calls", 0))
+        self._noted = notes.get("reserved", 0)
+        upto = self._ledger.reserved_upto
+        skipped: range | None = None
+        if upto > last_event and (restored or self._noted < self._ledger.reserved_before):
+            skipped = range(last_event + 1, upto + 1)
+            last_event = upto
+        self._event = self._kept_event = last_event
+        return skipped
+
+    @property
+    def last_event(self) -> int:
+        """Return the number of the last durable event."""
+        return self._kept_event
+
+    async def prepare(self, events: int) -> None:
+        """Reserve the next block, in the background while half of this one is left."""
+        upto = self._ledger.reserved_upto
+        if self._event + events > upto:
+            await self._reserve(self._event + events)
+        elif self._event + events > upto - BLOCK // 2 and not len(self._tasks):
+            self._tasks.start("reserve", self._reserve(upto + 1))
+
+    async def _reserve(self, needed: int) -> None:
+        upto = -(-needed // BLOCK) * BLOCK
+        try:
+            await asyncio.wait_for(self._ledger.reserve_events(upto), _RESERVE_PATIENCE_S)
+        except (CallrecError, TimeoutError) as error:
+            # A call is worth more than the block: only a restore could give such a number twice.
+            log.warning("event numbers up to %d are not reserved in the ledger: %s", upto, error)
+
+    async def note(self, connection: AsyncConnection) -> None:
+        """Write the reserved block into the catalogue."""
+        upto = self._ledger.reserved_upto
+        if upto != self._noted:
+            await set_meta(connection, "reserved", upto)
+
+    def next_call(self) -> int:
+        """Return the node's next call number."""
+        self._call += 1
+        return self._call
+
+    def next_event(self) -> int:
+        """Return the next event number."""
+        self._event += 1
+        return self._event
+
+    def keep(self) -> None:
+        """Count the numbers given: the transaction is durable."""
+        self._kept_call, self._kept_event = self._call, self._event
+        self._noted = self._ledger.reserved_upto
+
+    def forget(self) -> None:
+        """Take the numbers back: the transaction was undone."""
+        self._call, self._event = self._kept_call, self._kept_event
+
+    async def stop(self) -> None:
+        """End what runs in the background."""
+        await self._tasks.stop()
+
+
+async def set_meta(connection: AsyncConnection, name: str, value: int) -> None:
+    """Set one number of the meta table."""
+    await connection.execute(delete(meta).where(meta.c.name == name))
+    await connection.execute(insert(meta), [{"name": name, "value": value}])
