@@ -1,0 +1,133 @@
+"""What becomes of a new INVITE: refused, announced, or passed unrecorded; decided without waiting for anything."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from callrec.calls.announced import AnnouncedCall
+from callrec.calls.call import Call
+from callrec.calls.inputs import Side
+from callrec.calls.outcome import Reason
+from callrec.calls.routing import Readiness, why_not_recorded
+from callrec.calls.transparent import TransparentCall
+from callrec.errors import PeerError
+from callrec.identifiers import new_id
+from callrec.recorder import negotiation
+from callrec.recorder.arrival import Arrival
+from callrec.recorder.health import Code
+from callrec.recorder.leg import Leg
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.tools import Tools
+from callrec.sip.events import IncomingCall
+from callrec.tasks import Tasks
+from callrec.vault.keyring import CallKeys
+
+log = logging.getLogger("callrec.calls")
+
+RETRY_AFTER_S = 10
+
+
+class Admission:
+    """Reads each new INVITE and makes a call of it, unless it cannot be one."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._tasks = Tasks("calls")
+
+    def admit(self, event: IncomingCall, *, live: int, draining: bool) -> LiveCall | None:
+        """Return the call that an INVITE becomes; None where it was answered with an error.
+
+        Only an emergency call is never refused for overload or drain (FAIL-1).
+        """
+        tools = self._tools
+        peer = tools.driver.peers.match(event.flow.remote)
+        if peer is None:
+            tools.driver.endpoint.reject(event.leg, 403, tools.now)
+            return None
+        arrival = Arrival(event, peer, tools.settings)
+        if not arrival.emergency and (draining or live >= tools.settings.sip.max_calls):
+            headers = (("Retry-After", str(RETRY_AFTER_S)),)
+            tools.driver.endpoint.reject(event.leg, 503, tools.now, headers=headers)
+            return None
+        call = self._new_call(arrival)
+        try:
+            problem = self._read_offer(call)
+        except PeerError as error:
+            log.info("an INVITE from %s was refused: %s", peer.name, error)
+            tools.driver.endpoint.reject(event.leg, error.status, tools.now)
+            return None
+        call.keys = self._take_keys()
+        call.machine = self._machine(call, problem)
+        return call
+
+    def _new_call(self, arrival: Arrival) -> LiveCall:
+        tools = self._tools
+        legs = [self._new_leg(side) for side in (Side.CALLER, Side.DESTINATION)]
+        caller, destination = legs
+        caller.sip_id, caller.peer, caller.started_at = arrival.incoming.leg, arrival.peer, tools.clock.now()
+        return LiveCall(
+            call_id=new_id(tools.random),
+            arrival=arrival,
+            machine=TransparentCall(Reason.NO_CAPTURE_RULE),
+            caller=caller,
+            destination=destination,
+            tasks=self._tasks,
+            started_at=tools.clock.now(),
+        )
+
+    def _new_leg(self, side: Side) -> Leg:
+        session_id = int.from_bytes(self._tools.random(4), "big")
+        return Leg(side, new_id(self._tools.random), session_id)
+
+    def _read_offer(self, call: LiveCall) -> str | None:
+        """Read the caller's SDP; return what about it we cannot relay, which costs the recording, not the call.
+
+        Raises:
+            PeerError: 400 where it is no SDP, 488 where it has no audio stream at all; not for an emergency call.
+        """
+        offer = call.arrival.incoming.offer
+        if offer is None:
+            return None
+        try:
+            audio = negotiation.read(call.caller, offer)
+        except PeerError as error:
+            if not call.arrival.emergency and (error.status != 488 or not negotiation.has_audio(offer)):
+                raise
+            call.anchored = False
+            return str(error)
+        if negotiation.playable_codec(audio) is None:
+            return "the caller offers no codec in which the notice can be played"
+        return None
+
+    def _take_keys(self) -> CallKeys | None:
+        return self._tools.stores.take_call_keys()
+
+    def _machine(self, call: LiveCall, problem: str | None) -> Call:
+        tools, arrival = self._tools, call.arrival
+        rule = arrival.rule
+        loaded = tools.prompts.notice(rule.notice) if rule is not None else None
+        why_not = why_not_recorded(
+            emergency=arrival.emergency,
+            rule=rule.name if rule is not None else "",
+            stopped=False,
+            outbound=not arrival.inbound,
+            readiness=replace(self._readiness(call), notice=loaded is not None and problem is None),
+        )
+        if why_not is not None or loaded is None:
+            late = arrival.incoming.offer is None
+            return TransparentCall(why_not or Reason.NOTICE_INCOMPLETE, late_offer=late)
+        call.notice = loaded.asset
+        return AnnouncedCall(
+            opt_out_key=tools.settings.attendant.opt_out_key,
+            opt_out_after_connect=tools.settings.attendant.opt_out_after_connect,
+            menu_keys=frozenset(arrival.menu.digits) if arrival.menu is not None else frozenset(),
+            held=call.caller.audio is not None and call.caller.audio.held,
+        )
+
+    def _readiness(self, call: LiveCall) -> Readiness:
+        health = self._tools.health
+        return Readiness(
+            keys=call.keys is not None and not health.has(Code.KEYS_UNAVAILABLE),
+            storage=not health.has(Code.STORAGE_UNAVAILABLE),
+        )

@@ -1,0 +1,113 @@
+"""One leg of a call as the recorder keeps it: its SIP dialog, its RTP port, and what both ends last said in SDP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from callrec.calls.inputs import Side
+from callrec.media import LegStats, RemoteMedia
+from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription
+from callrec.settings import Peer
+from callrec.sip.events import Address
+
+TELEPHONE_EVENT_RATE = 8000
+
+
+@dataclass(slots=True)
+class Leg:
+    """A leg; what is None is not known yet."""
+
+    side: Side
+    id: str
+    session_id: int
+    """Of our o= lines towards this party; its version counts what we told it (RFC 3264 section 8)."""
+    sip_id: str = ""
+    """The dialog: at first the leg's own id; another where the destination is called again."""
+    peer: Peer | None = None
+    local: Address | None = None
+    """Our RTP address on this leg; None where the SDP passes untouched."""
+    advertised_host: str = ""
+    version: int = 0
+    own_session: bytes | None = None
+    remote_session: SessionDescription | None = None
+    audio: AudioMedia | None = None
+    codec: Codec | None = None
+    established: bool = False
+    """A 2xx went over it: it ends with BYE."""
+    over: bool = False
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason_header: str | None = None
+    """The Reason that this party gave for its end; passed on to the other (SIP-12)."""
+    stats: LegStats | None = None
+    codecs_used: list[str] = field(default_factory=list)
+    _before: tuple[SessionDescription | None, AudioMedia | None, Codec | None] | None = None
+
+    def __post_init__(self) -> None:
+        self.sip_id = self.sip_id or self.id
+
+    @property
+    def sdp_address(self) -> Address:
+        """Return the RTP address to write in SDP."""
+        assert self.local is not None, "internal error: no RTP port on this leg"
+        return Address(self.advertised_host or self.local.host, self.local.port)
+
+    def next_version(self) -> int:
+        """Return the next version of our o= line."""
+        self.version += 1
+        return self.version
+
+    @property
+    def telephone_event(self) -> int | None:
+        """Return the payload type that this party uses for digits (RFC 4733), or None."""
+        if self.audio is None:
+            return None
+        rates = self.audio.telephone_events
+        return next((number for number, rate in rates.items() if rate == TELEPHONE_EVENT_RATE), None)
+
+    def heard(self, description: SessionDescription, audio: AudioMedia) -> None:
+        """Keep what the party last said."""
+        self.remote_session = description
+        self.audio = audio
+
+    def remember(self) -> None:
+        """Keep what is agreed now, before a new offer is read."""
+        self._before = (self.remote_session, self.audio, self.codec)
+
+    def restore(self) -> None:
+        """Go back to what was agreed: the new offer was refused (RFC 3261 14.1)."""
+        if self._before is not None:
+            (self.remote_session, self.audio, self.codec), self._before = self._before, None
+
+    def remote_media(self) -> RemoteMedia | None:
+        """Return the far end of this leg for the media worker, or None before an offer and an answer were made."""
+        audio, codec = self.audio, self.codec
+        if audio is None or codec is None:
+            return None
+        sendable = audio.port != 0 and audio.address not in ("", "0.0.0.0", "::")  # noqa: S104 - RFC 3264 8.4 hold
+        permitted = tuple(str(source) for source in self.peer.media_addresses) if self.peer else ()
+        return RemoteMedia(
+            Address(audio.address, audio.port) if sendable else None,
+            codec.payload_type,
+            codec.name,
+            codec.clock_rate,
+            self.telephone_event,
+            audio.packet_time_ms or 20,
+            nat=self.peer.nat if self.peer else False,
+            media_addresses=permitted,
+            may_send=audio.direction in (Direction.SENDRECV, Direction.RECVONLY),
+            may_receive=audio.direction in (Direction.SENDRECV, Direction.SENDONLY),
+        )
+
+    def as_item(self) -> dict[str, object]:
+        """Return the leg as the contract's item shows it: no address, no number."""
+        return {
+            "leg_id": self.id,
+            "peer": self.peer.name if self.peer else None,
+            "codec": self.codecs_used[-1] if self.codecs_used else None,
+            "packets_received": self.stats.packets_received if self.stats else 0,
+            "packets_lost": self.stats.packets_lost if self.stats else 0,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+        }

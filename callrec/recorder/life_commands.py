@@ -1,0 +1,176 @@
+"""Carries out what a call asks for at its beginning and its end: row, ports, timers, sealing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from callrec.calls import commands as do
+from callrec.calls import inputs as given
+from callrec.calls.inputs import Timer
+from callrec.calls.outcome import Outcome, Reason
+from callrec.calls.transparent import TransparentCall
+from callrec.catalogue.values import CallChange, CallEnd, Event
+from callrec.media import CapacityError
+from callrec.recorder.leg import Leg
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.tools import Tools
+
+log = logging.getLogger("callrec.calls")
+
+_MEDIA_LIMIT_S = 1.0
+_EMERGENCY_MEDIA_LIMIT_S = 0.2
+_TONE_S = 10.0
+_SEAL_LIMIT_S = 120.0
+"""A disk that blocks for half a minute must not make a whole recording a cut one."""
+
+
+def prepare(tools: Tools, call: LiveCall, _: do.Prepare) -> None:
+    """Make the row durable and open the ports, both at once."""
+    call.tasks.start(f"prepare/{call.call_id}", _prepare(tools, call))
+
+
+async def _prepare(tools: Tools, call: LiveCall) -> None:
+    emergency = call.arrival.emergency
+    limit = _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S
+    media, kept = await asyncio.gather(_open_ports(tools, call, limit), _open_row(tools, call, emergency=emergency))
+    call.anchored = media and call.anchored
+    tools.feed(call, given.Prepared(row_kept=kept, media=media))
+
+
+async def _open_row(tools: Tools, call: LiveCall, *, emergency: bool) -> bool:
+    """Write the call's row; that of an emergency call is written afterwards (FAIL-1)."""
+    row = tools.stores.new_row(call)
+    call.row = row
+    if emergency:
+        call.tasks.start(f"emergency-row/{call.call_id}", row.open([Event("call", "started", call.call_id)]))
+        return True
+    return await row.open([Event("call", "started", call.call_id)])
+
+
+async def _open_ports(tools: Tools, call: LiveCall, limit_s: float) -> bool:
+    """Open an RTP port for each leg; return False where there is none: the SDP then passes untouched."""
+    if not call.anchored:
+        return False
+    try:
+        async with asyncio.timeout(limit_s):
+            for leg, host in ((call.caller, call.arrival.incoming.flow.remote.host), (call.destination, None)):
+                await _open_port(tools, call, leg, host)
+    except (CapacityError, OSError, TimeoutError) as error:
+        log.warning("call %s: no RTP ports (%s): its SDP passes untouched", call.call_id, error)
+        call.caller.local = call.destination.local = None
+        tools.media.close_call(call.call_id)
+        return False
+    return True
+
+
+async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str | None) -> None:
+    if host is None:
+        uri = call.arrival.destination()
+        host = (await tools.driver.resolve(uri)).remote.host if uri is not None else "127.0.0.1"
+    bind = tools.settings.rtp.bind or tools.driver.route_local(host)
+    leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
+    leg.advertised_host = tools.settings.rtp.advertise
+
+
+def go_transparent(tools: Tools, call: LiveCall, command: do.GoTransparent) -> None:
+    """Let the call pass unrecorded from here on: what was prepared is used."""
+    late = call.arrival.incoming.offer is None
+    call.machine = TransparentCall(command.reason, prepared=True, late_offer=late)
+    tools.feed(call, given.Started())
+
+
+def set_timer(tools: Tools, call: LiveCall, command: do.SetTimer) -> None:
+    """Tell the call when the time that the configuration gives has passed."""
+    limit = _limit_s(tools, call, command.timer)
+    loop = asyncio.get_running_loop()
+    _stop(call, command.timer)
+    call.timers[command.timer] = loop.call_later(limit, _fire, tools, call, command.timer)
+
+
+def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
+    route, menu = call.arrival.route, call.arrival.menu
+    match timer:
+        case Timer.ANSWER:
+            return route.answer_timeout.total_seconds() if route else 60.0
+        case Timer.MENU:
+            return menu.timeout.total_seconds() if menu else 5.0
+        case Timer.LONGEST_CALL:
+            return tools.settings.limits.longest_call.total_seconds()
+        case Timer.TONE:
+            return _TONE_S
+
+
+def _fire(tools: Tools, call: LiveCall, timer: Timer) -> None:
+    call.timers.pop(timer, None)
+    tools.feed(call, given.TimerFired(timer))
+
+
+def stop_timer(_: Tools, call: LiveCall, command: do.StopTimer) -> None:
+    """Forget a timer."""
+    _stop(call, command.timer)
+
+
+def _stop(call: LiveCall, timer: Timer) -> None:
+    handle = call.timers.pop(timer, None)
+    if handle is not None:
+        handle.cancel()
+
+
+def finish(tools: Tools, call: LiveCall, command: do.Finish) -> None:
+    """End the call: seal, close the row with its one outcome, release everything."""
+    call.stop_timers()
+    call.ended = True
+    call.tasks.start(f"finish/{call.call_id}", _finish(tools, call, command.outcome))
+
+
+async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
+    ended_at = tools.clock.now()
+    for leg in (call.caller, call.destination):
+        leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
+    await _seal(tools, call)
+    if call.row is None:
+        call.row = tools.stores.new_row(call)
+    final, events = _last_change(tools, call), []
+    recording = call.recording
+    if outcome.reason is Reason.COMPLETE and recording is not None:
+        outcome = Outcome(recording.reason(tools.now))
+        if outcome.kind.value == "recorded":
+            events.append(Event("recording", "sealed", call.call_id))
+    events.append(Event("call", "ended", call.call_id))
+    end = CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=outcome.reason is Reason.CUT, final=final)
+    await call.row.end(end, events)
+    tools.media.close_call(call.call_id)
+    tools.forget(call)
+
+
+async def _seal(tools: Tools, call: LiveCall) -> None:
+    recording = call.recording
+    if recording is None or recording.discarded:
+        return
+    tools.media.seal(call.call_id)
+    try:
+        await asyncio.wait_for(recording.done.wait(), _SEAL_LIMIT_S)
+    except TimeoutError:
+        log.warning("call %s: its recording could not be sealed in %d s; it is cut", call.call_id, _SEAL_LIMIT_S)
+
+
+def _last_change(tools: Tools, call: LiveCall) -> CallChange:
+    legs = tuple(leg.as_item() for leg in (call.caller, call.destination) if leg.started_at is not None)
+    change = CallChange(legs=legs, notice=call.notice_evidence)
+    recording = call.recording
+    if recording is None or recording.discarded:
+        return change
+    segments = recording.timeline.segments(recording.duration_ms(tools.now))
+    return replace(change, segments=tuple(segment.as_item() for segment in segments), parts=recording.parts())
+
+
+LIFE_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
+    do.Prepare: prepare,
+    do.GoTransparent: go_transparent,
+    do.SetTimer: set_timer,
+    do.StopTimer: stop_timer,
+    do.Finish: finish,
+}

@@ -1,0 +1,100 @@
+"""A call that is going on: its machine, its two legs and its row; events become inputs here, and nothing is decided."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from callrec.calls.call import Call
+from callrec.calls.commands import Command
+from callrec.calls.inputs import Input, Side, Timer
+from callrec.notice import NoticeAsset
+from callrec.recorder.leg import Leg
+from callrec.tasks import Tasks
+
+if TYPE_CHECKING:
+    from callrec.recorder.arrival import Arrival
+    from callrec.recorder.recording import LiveRecording
+    from callrec.recorder.rows import Row
+    from callrec.sip.events import Reoffered
+    from callrec.sip.message import Response
+    from callrec.vault.keyring import CallKeys
+
+log = logging.getLogger("callrec.calls")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the two parties last sent and the other has not been given yet."""
+
+    response: Response | None = None
+    """The destination's last response to our INVITE."""
+    session: bytes | None = None
+    """Its SDP, or that of the caller's ACK or of a party's answer to a re-INVITE."""
+    reoffer: Reoffered | None = None
+    failure: int | None = None
+    """Why no INVITE went out, as a SIP status."""
+
+
+@dataclass
+class LiveCall:
+    """Everything about one call while it lives."""
+
+    call_id: str
+    arrival: Arrival
+    machine: Call
+    caller: Leg
+    destination: Leg
+    tasks: Tasks
+    started_at: datetime
+    keys: CallKeys | None = None
+    notice: NoticeAsset | None = None
+    row: Row | None = None
+    recording: LiveRecording | None = None
+    exchange: Exchange = field(default_factory=Exchange)
+    timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
+    play_id: str | None = None
+    notice_evidence: dict[str, Any] | None = None
+    codecs_refused: set[str] = field(default_factory=set)
+    answered_at: datetime | None = None
+    anchored: bool = True
+    """False where the SDP passes untouched because there is no port or no worker."""
+    dialled: bool = False
+    answered_us: bool = False
+    """We have sent the caller a 2xx."""
+    ended: bool = False
+
+    def leg(self, side: Side) -> Leg:
+        """Return the leg of a side."""
+        return self.caller if side is Side.CALLER else self.destination
+
+    def side_of(self, leg_id: str) -> Side:
+        """Return the side of a leg."""
+        return Side.CALLER if leg_id in (self.caller.id, self.caller.sip_id) else Side.DESTINATION
+
+    @property
+    def outside(self) -> Leg:
+        """Return the outside party's leg: the left channel."""
+        return self.caller if self.arrival.inbound else self.destination
+
+    @property
+    def ours(self) -> Leg:
+        """Return our side's leg: the right channel."""
+        return self.destination if self.arrival.inbound else self.caller
+
+    def handle(self, event: Input) -> list[Command]:
+        """Tell the machine and return what it asks for; each change of state is logged once."""
+        before = self.machine.state
+        commands = self.machine.handle(event)
+        if self.machine.state is not before:
+            log.debug("call %s: %s -> %s", self.call_id, before.value, self.machine.state.value)
+        return commands
+
+    def stop_timers(self) -> None:
+        """Forget every timer."""
+        for handle in self.timers.values():
+            handle.cancel()
+        self.timers.clear()

@@ -1,0 +1,119 @@
+"""Carries out what a call asks of its media: what is heard, who hears whom, and what is stored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from callrec.calls import commands as do
+from callrec.calls import inputs as given
+from callrec.catalogue.values import CallChange, Event
+from callrec.identifiers import new_id
+from callrec.media import DigitPolicy, Play, PlayKind, notice
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.recording import LiveRecording
+from callrec.recorder.signalling_commands import link_early, tell_remotes
+from callrec.recorder.timeline import HOLD, RECORDED, Timeline
+from callrec.recorder.tools import Tools
+from callrec.vault.part_writer import PartSource
+
+log = logging.getLogger("callrec.calls")
+
+_LONGEST_TONE_MS = 10_000
+
+
+def play_notice(tools: Tools, call: LiveCall, _: do.PlayNotice) -> None:
+    """Play the notice of the capture rule to the caller; its evidence comes back with the end of the play."""
+    loaded = tools.prompts.notice(call.notice.id) if call.notice else None
+    if loaded is None:
+        tools.feed(call, given.PlayEnded(completed=False))
+        return
+    call.notice = loaded.asset
+    tell_remotes(tools, call)
+    call.play_id = new_id(tools.random)
+    tools.media.play(call.caller.id, notice(call.play_id, loaded.sources))
+
+
+def play_opt_out_confirmed(tools: Tools, call: LiveCall, _: do.PlayOptOutConfirmed) -> None:
+    """Tell the caller that the call is not recorded; where there is no such prompt, go on at once."""
+    sources = tools.prompts.confirmation
+    if sources is None:
+        tools.feed(call, given.PlayEnded(completed=True))
+        return
+    call.play_id = new_id(tools.random)
+    tools.media.play(call.caller.id, Play(call.play_id, PlayKind.PROMPT, sources))
+
+
+def play_tone(tools: Tools, call: LiveCall, command: do.PlayTone) -> None:
+    """Play a tone: ringback until it is stopped, another for at most ten seconds."""
+    call.play_id = new_id(tools.random)
+    maximum = None if command.forever else _LONGEST_TONE_MS // 2
+    play = Play(call.play_id, PlayKind.TONE, tools.prompts.tone(command.tone), loop=True, maximum_ms=maximum)
+    tools.media.play(call.caller.id, play)
+
+
+def stop_play(tools: Tools, call: LiveCall, _: do.StopPlay) -> None:
+    """Stop what plays; the evidence of a notice that was cut short still comes and is kept."""
+    call.play_id = None
+    tools.media.stop_play(call.caller.id)
+
+
+def link(tools: Tools, call: LiveCall, command: do.Link) -> None:
+    """Relay audio both ways; once connected the keys a party presses go through."""
+    if not call.anchored:
+        return
+    link_early(tools, call)
+    if not command.early:
+        for leg in (call.caller, call.destination):
+            tools.media.set_digits(leg.id, DigitPolicy.PASS)
+
+
+def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
+    """Store both voices from now on: the outside party left, our side right."""
+    if call.keys is None:
+        tools.feed(call, given.RecordingLost())
+        return
+    recording_id, folder = new_id(tools.random), tools.settings.paths.recordings
+    started_at = tools.clock.now()
+    parts = PartSource(recording_id, call.keys.audio_key, folder, tools.random)
+    call.recording = LiveRecording(recording_id, started_at, Timeline(tools.now), folder)
+    tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
+    if call.row is not None:
+        change = CallChange(recording_started_at=started_at, recording_id=recording_id)
+        call.row.change(change, Event("recording", "started", call.call_id))
+
+
+def discard_recording(tools: Tools, call: LiveCall, _: do.DiscardRecording) -> None:
+    """Stop storing at once, and destroy what was stored: its key first, then its files."""
+    if call.recording is None:
+        return
+    call.recording.discarded = True
+    tools.media.discard(call.call_id)
+    call.tasks.start(f"discard/{call.call_id}", tools.stores.discard_audio(call))
+
+
+def hold(tools: Tools, call: LiveCall, _: do.Hold) -> None:
+    """Store nothing while the call is on hold (NOT-20)."""
+    if call.recording is not None:
+        tools.media.hold(call.call_id, on=True)
+        call.recording.timeline.change(tools.now, HOLD, "hold")
+
+
+def resume(tools: Tools, call: LiveCall, _: do.Resume) -> None:
+    """Store both sides again."""
+    if call.recording is not None:
+        tools.media.hold(call.call_id, on=False)
+        call.recording.timeline.change(tools.now, RECORDED)
+
+
+MEDIA_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
+    do.PlayNotice: play_notice,
+    do.PlayOptOutConfirmed: play_opt_out_confirmed,
+    do.PlayTone: play_tone,
+    do.StopPlay: stop_play,
+    do.Link: link,
+    do.StartRecording: start_recording,
+    do.DiscardRecording: discard_recording,
+    do.Hold: hold,
+    do.Resume: resume,
+}

@@ -1,0 +1,99 @@
+"""Turns what the media workers tell into what a call, its row and the health of the recorder understand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from callrec.calls import inputs as given
+from callrec.catalogue.values import CallChange, Event
+from callrec.media import (
+    Digit,
+    Discarded,
+    Gap,
+    LegStats,
+    MediaLost,
+    Played,
+    RecordingFailed,
+    Sealed,
+)
+from callrec.recorder.evidence import notice_evidence
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.tools import Tools
+
+log = logging.getLogger("callrec.calls")
+
+
+def on_digit(tools: Tools, call: LiveCall, event: Digit) -> None:
+    """A party pressed a key."""
+    tools.feed(call, given.KeyPressed(call.side_of(event.leg), event.digit))
+
+
+def on_played(tools: Tools, call: LiveCall, event: Played) -> None:
+    """A notice, prompt or tone ended; the evidence of a notice is kept whatever came of it (NOT-13)."""
+    if event.kind == "notice" and call.notice is not None:
+        call.notice_evidence = notice_evidence(call.notice, event, event.leg)
+        events = [Event("notice", "completed", call.call_id)] if event.completed else []
+        if call.row is not None:
+            call.row.change(CallChange(notice=call.notice_evidence), *events)
+    if event.play_id == call.play_id:
+        call.play_id = None
+        tools.feed(call, given.PlayEnded(event.completed))
+
+
+def on_gap(_: Tools, call: LiveCall, event: Gap) -> None:
+    """Audio was lost: it is marked in the time line, and told."""
+    if call.recording is None:
+        return
+    call.recording.timeline.gap(event.start_ms, event.end_ms, event.reason)
+    if event.final and call.row is not None:
+        data = {"start_ms": event.start_ms, "end_ms": event.end_ms, "reason": event.reason}
+        call.row.change(CallChange(), Event("recording", "gap", call.call_id, data))
+
+
+def on_recording_ended(tools: Tools, call: LiveCall, event: Sealed | RecordingFailed) -> None:
+    """The media worker said its last word about a recording."""
+    recording = call.recording
+    if recording is None or recording.recording_id != event.recording_id:
+        return
+    recording.finish(event)
+    if isinstance(event, RecordingFailed):
+        log.error("call %s: nothing more of it is stored: %s", call.call_id, event.reason)
+        if not any(part.segments for part in event.parts):
+            tools.feed(call, given.RecordingLost())
+
+
+def on_discarded(_: Tools, call: LiveCall, event: Discarded) -> None:
+    """What a call had stored is unlinked."""
+    if call.recording is not None and call.recording.recording_id == event.recording_id:
+        call.recording.done.set()
+
+
+def on_media_lost(_: Tools, call: LiveCall, event: MediaLost) -> None:
+    """The media of a call could not be restored; what is on disk of its recording is cut."""
+    log.error("call %s: its media is lost: %s", call.call_id, event.reason)
+    if call.recording is not None and not call.recording.done.is_set():
+        call.recording.finish(RecordingFailed(call.call_id, call.recording.recording_id, event.reason))
+
+
+def on_leg_stats(tools: Tools, call: LiveCall, stats: LegStats) -> None:
+    """Keep a leg's counters; end a call in which nobody has been heard for the configured time."""
+    call.leg(call.side_of(stats.leg)).stats = stats
+    limit_ms = tools.settings.limits.rtp_silence.total_seconds() * 1000
+    if not limit_ms or call.arrival.emergency or call.machine.held or call.answered_at is None:
+        return
+    legs = (call.caller, call.destination)
+    if all(leg.stats is not None and leg.stats.silent_ms >= limit_ms for leg in legs):
+        log.warning("call %s: no RTP from either side for %d s: it is ended", call.call_id, limit_ms // 1000)
+        tools.feed(call, given.Silent())
+
+
+CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
+    Digit: on_digit,
+    Played: on_played,
+    Gap: on_gap,
+    Sealed: on_recording_ended,
+    RecordingFailed: on_recording_ended,
+    Discarded: on_discarded,
+    MediaLost: on_media_lost,
+}

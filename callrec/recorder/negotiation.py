@@ -1,0 +1,148 @@
+"""What each party is told in SDP: nothing is transcoded, so both legs speak one codec under numbers both know."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from callrec.errors import PeerError
+from callrec.recorder.leg import Leg
+from callrec.recorder.prompts import NOTICE_CODECS
+from callrec.sdp import (
+    AudioMedia,
+    Codec,
+    Direction,
+    SessionDescription,
+    answer_to,
+    audio_of,
+    offer_of,
+    reverse_direction,
+)
+from callrec.sdp.relaying import relay
+
+_TELEPHONE_EVENT = "telephone-event"
+_OUR_CODECS = (Codec("PCMA", 8, 8000), Codec("PCMU", 0, 8000))
+_OUR_TELEPHONE_EVENT = Codec(_TELEPHONE_EVENT, 101, 8000, parameters="0-15")
+
+
+def read(leg: Leg, body: bytes) -> AudioMedia:
+    """Keep what a party said in SDP.
+
+    Raises:
+        PeerError: 400 where it is no SDP, 488 where it has no audio stream that we can relay.
+    """
+    description = SessionDescription.parse(body)
+    audio = audio_of(description)
+    leg.heard(description, audio)
+    return audio
+
+
+def playable_codec(audio: AudioMedia, refused: Collection[str] = ()) -> Codec | None:
+    """Return the first codec of an offer in which the notice can be played."""
+    wanted = (codec for codec in audio.codecs if codec.name.upper() in NOTICE_CODECS and codec.clock_rate == 8000)
+    return next((codec for codec in wanted if codec.name.upper() not in refused), None)
+
+
+def _events_of(leg: Leg) -> Codec | None:
+    """Return the digits (RFC 4733) as the party numbers them."""
+    number = leg.telephone_event
+    return None if number is None else Codec(_TELEPHONE_EVENT, number, 8000, parameters="0-15")
+
+
+def answer(leg: Leg) -> bytes:
+    """Return our answer to a party's offer: one codec, and digits where it has them."""
+    assert leg.remote_session is not None, "internal error: nothing was offered"
+    assert leg.audio is not None, "internal error: nothing was offered"
+    leg.codec = leg.codec or playable_codec(leg.audio)
+    assert leg.codec is not None, "internal error: an announced call without a playable codec"
+    return _answer(leg, leg.remote_session, leg.codec, reverse_direction(leg.audio.direction))
+
+
+def _answer(leg: Leg, offer: SessionDescription, codec: Codec, direction: Direction) -> bytes:
+    description = answer_to(
+        offer,
+        codec,
+        _events_of(leg),
+        leg.sdp_address,
+        direction=direction,
+        session_id=leg.session_id,
+        version=leg.next_version(),
+    )
+    leg.own_session = description.serialize()
+    return leg.own_session
+
+
+def answer_again(leg: Leg, offer: bytes) -> bytes | None:
+    """Return our own answer to a re-INVITE: the codec stays; None where the offer no longer has it, or is no SDP."""
+    before = leg.codec
+    try:
+        audio = read(leg, offer)
+    except PeerError:
+        return None
+    same = next((codec for codec in audio.codecs if before is not None and codec.is_same_as(before)), None)
+    if same is None or leg.remote_session is None:
+        return None
+    leg.codec = same
+    return _answer(leg, leg.remote_session, same, reverse_direction(audio.direction))
+
+
+def _offer(leg: Leg, codecs: Collection[Codec], events: Codec | None) -> bytes:
+    description = offer_of(
+        tuple(codecs), events, leg.sdp_address, session_id=leg.session_id, version=leg.next_version()
+    )
+    leg.own_session = description.serialize()
+    return leg.own_session
+
+
+def notice_offer(leg: Leg) -> bytes:
+    """Return our offer to a party that made none (SIP-6): the codecs of the notice."""
+    return _offer(leg, _OUR_CODECS, _OUR_TELEPHONE_EVENT)
+
+
+def single_codec_offer(caller: Leg, destination: Leg) -> bytes:
+    """Return the offer to the destination: exactly what was agreed with the caller, under the same numbers."""
+    assert caller.codec is not None, "internal error: nothing was agreed with the caller"
+    return _offer(destination, (caller.codec,), _events_of(caller))
+
+
+def recoded_offer(caller: Leg, refused: Collection[str]) -> bytes | None:
+    """Return a re-INVITE's offer with the next codec of the caller's own, or None where none is left."""
+    codec = None if caller.audio is None else playable_codec(caller.audio, refused)
+    return None if codec is None else _offer(caller, (codec,), _events_of(caller))
+
+
+def another_codec(caller: Leg, refused: Collection[str]) -> bool:
+    """Return whether the caller offered a codec, besides the one in use and those refused, that we could try."""
+    if caller.audio is None or caller.codec is None:
+        return False
+    return playable_codec(caller.audio, {*refused, caller.codec.name.upper()}) is not None
+
+
+def relayed(body: bytes, sender: Leg, receiver: Leg) -> bytes:
+    """Return one party's SDP as the other is to read it: with our address on the receiver's leg.
+
+    Raises:
+        PeerError: where it has no audio stream that we can relay.
+    """
+    read(sender, body)
+    assert sender.remote_session is not None, "internal error: nothing was read"
+    description = relay(
+        sender.remote_session, receiver.sdp_address, session_id=receiver.session_id, version=receiver.next_version()
+    )
+    receiver.own_session = description.serialize()
+    return receiver.own_session
+
+
+def agree(offerer: Leg, answerer: Leg) -> None:
+    """Note the codec that an offer and its answer have in common: the answer's first, each side's number for it."""
+    if answerer.audio is None or not answerer.audio.codecs:
+        return
+    chosen = answerer.audio.codecs[0]
+    answerer.codec = chosen
+    if offerer.audio is not None:
+        same = next((codec for codec in offerer.audio.codecs if codec.is_same_as(chosen)), None)
+        offerer.codec = same or offerer.codec
+
+
+def has_audio(body: bytes) -> bool:
+    """Return whether a description has an audio stream at all, in whatever codec or protocol."""
+    return any(media.kind == "audio" and media.port != 0 for media in SessionDescription.parse(body).media)

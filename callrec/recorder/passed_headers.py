@@ -1,0 +1,69 @@
+"""Which headers of the caller's INVITE go on to the destination, and how the caller's network hears of the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+Header = tuple[str, str]
+
+# SIP-14: kept between trusted sides, byte for byte. What describes one hop or one dialog (Via, Contact, Route,
+# Record-Route, Require, Supported, Allow, session timers, authentication) is each leg's own.
+PASSED = frozenset(
+    {
+        "accept-language",
+        "alert-info",
+        "call-info",
+        "diversion",
+        "history-info",
+        "in-reply-to",
+        "organization",
+        "p-asserted-identity",
+        "p-asserted-service",
+        "p-called-party-id",
+        "p-charging-vector",
+        "p-preferred-identity",
+        "priority",
+        "privacy",
+        "reason",
+        "remote-party-id",
+        "resource-priority",
+        "session-id",
+        "subject",
+        "user-to-user",
+        "identity",
+        "geolocation",
+        "geolocation-routing",
+    }
+)
+_ASSERTS_IDENTITY = frozenset({"p-asserted-identity", "remote-party-id", "p-preferred-identity"})
+_ASKS_FOR_PRIVACY = re.compile(r"(^|[;\s,])(id|user|header)($|[;\s,])", re.IGNORECASE)
+
+
+def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header, ...]:
+    """Return the headers of an INVITE that the second leg repeats, in their order.
+
+    `trusted`: the destination is inside the trust domain. Towards one that is not, an asserted identity whose owner
+    asked for privacy stays here (RFC 3325 section 7, SIP-14).
+    """
+    kept = [(name, value) for name, value in headers if name.lower() in PASSED or name.lower().startswith("x-")]
+    private = any(name.lower() == "privacy" and _ASKS_FOR_PRIVACY.search(value) for name, value in kept)
+    if trusted or not private:
+        return tuple(kept)
+    return tuple((name, value) for name, value in kept if name.lower() not in _ASSERTS_IDENTITY)
+
+
+# Of a destination's responses the caller sees what the transparent way must not hide.
+_PASSED_BACK = frozenset({"reason", "retry-after", "warning", "alert-info", "p-asserted-identity", "privacy"})
+
+
+def passed_back(headers: Iterable[Header]) -> tuple[Header, ...]:
+    """Return the headers of a response that the transparent way gives to the caller."""
+    return tuple(
+        (name, value) for name, value in headers if name.lower() in _PASSED_BACK or name.lower().startswith("x-")
+    )
+
+
+def q850_header(cause: int) -> Header:
+    """Return the Reason header that carries a Q.850 cause (RFC 3326, RFC 4497)."""
+    return ("Reason", f"Q.850;cause={cause}")

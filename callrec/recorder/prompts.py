@@ -1,0 +1,105 @@
+"""What callers hear from us: the notices in force, read and verified once, the confirmation prompt, the tones."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from callrec.calls.commands import Tone
+from callrec.errors import OperatorError
+from callrec.notice import NoticeAsset, NoticeLibrary
+from callrec.rtp import tones
+from callrec.settings import Settings
+
+log = logging.getLogger("callrec.notice")
+
+OPT_OUT_CONFIRMED = "opt-out-confirmed"
+NOTICE_CODECS = ("PCMA", "PCMU")
+"""The codecs in which a notice can be played; a call in another one passes unrecorded."""
+
+_TONES = {Tone.RINGBACK: tones.RINGBACK, Tone.BUSY: tones.BUSY, Tone.UNOBTAINABLE: tones.NUMBER_UNOBTAINABLE}
+Sources = Mapping[str, bytes | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedNotice:
+    """A notice in memory: what is played is what was verified, whatever happens to the files meanwhile (NOT-15)."""
+
+    asset: NoticeAsset
+    sources: Sources
+
+
+class Prompts:
+    """The notices that the capture rules name, and the rest; loaded at start and whenever an import or reload asks."""
+
+    def __init__(self, library: NoticeLibrary) -> None:
+        self._library = library
+        self._notices: dict[str, LoadedNotice] = {}
+        self._confirmation: Sources | None = None
+        self._menus: dict[str, Sources] = {}
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Prompts:
+        """Return the prompts of this recorder's state folder and of those shipped."""
+        return cls(NoticeLibrary.of_state(settings.paths.state))
+
+    def load(self, settings: Settings) -> list[str]:
+        """Read what the configuration names; return what is wrong, one sentence for each notice.
+
+        A call under a rule whose notice is not there is not recorded (NOT-3).
+        """
+        wanted = {rule.notice for rule in settings.capture_rule}
+        notices, faults = self._load_all(sorted(wanted))
+        self._notices = notices
+        self._confirmation = self._optional(OPT_OUT_CONFIRMED)
+        self._menus = {menu.name: found for menu in settings.menu if (found := self._menu_prompt(menu.prompt, faults))}
+        return faults
+
+    def _load_all(self, ids: Sequence[str]) -> tuple[dict[str, LoadedNotice], list[str]]:
+        notices, faults = {}, []
+        for notice_id in ids:
+            try:
+                notices[notice_id] = self._read(notice_id)
+            except (OperatorError, OSError) as error:
+                faults.append(str(error))
+        return notices, faults
+
+    def _menu_prompt(self, prompt: str, faults: list[str]) -> Sources | None:
+        if not prompt:
+            return None
+        found = self._optional(prompt)
+        if found is None:
+            faults.append(
+                f"notice_invalid: the menu prompt {prompt!r} cannot be loaded; import it or empty menu.prompt"
+            )
+        return found
+
+    def _read(self, notice_id: str) -> LoadedNotice:
+        asset = self._library.find(notice_id)
+        return LoadedNotice(asset, {codec: asset.path_for(codec).read_bytes() for codec in NOTICE_CODECS})
+
+    def _optional(self, notice_id: str) -> Sources | None:
+        try:
+            return self._read(notice_id).sources
+        except (OperatorError, OSError) as error:
+            log.warning("prompt %s is left out: %s", notice_id, error)
+            return None
+
+    def notice(self, notice_id: str) -> LoadedNotice | None:
+        """Return a notice in force, or None where it cannot be played."""
+        return self._notices.get(notice_id)
+
+    def menu(self, name: str) -> Sources | None:
+        """Return what tells the keys of a menu, or None where the notice does."""
+        return self._menus.get(name)
+
+    @property
+    def confirmation(self) -> Sources | None:
+        """Return "this call is not being recorded", or None."""
+        return self._confirmation
+
+    def tone(self, tone: Tone) -> Sources:
+        """Return one period of a tone."""
+        return tones.tone_sources(_TONES[tone])

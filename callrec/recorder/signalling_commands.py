@@ -1,0 +1,290 @@
+"""Carries out what a call asks of its two SIP legs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from callrec.calls import commands as do
+from callrec.calls import inputs as given
+from callrec.calls.call import State
+from callrec.calls.inputs import Side
+from callrec.calls.outcome import q850_cause
+from callrec.errors import CallrecError, PeerError
+from callrec.identifiers import new_id
+from callrec.recorder import negotiation
+from callrec.recorder.leg import Leg
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.passed_headers import Header, passed_back, passed_headers, q850_header
+from callrec.recorder.tools import Tools
+from callrec.sip.endpoint import Dial as DialInvite
+from callrec.sip.name_address import NameAddress
+from callrec.sip.uri import Uri
+
+log = logging.getLogger("callrec.calls")
+
+_RESOLVE_LIMIT_S = 5.0
+
+
+def answer_caller(tools: Tools, call: LiveCall, _: do.AnswerCaller) -> None:
+    """Send our 200: with one codec of the caller's offer, or with an offer of ours (SIP-6)."""
+    caller = call.caller
+    if caller.remote_session is not None:
+        body = negotiation.answer(caller)
+    else:
+        body = negotiation.notice_offer(caller)
+    call.answered_us = caller.established = True
+    tools.driver.endpoint.answer(caller.sip_id, body, tools.now)
+
+
+def reject_caller(tools: Tools, call: LiveCall, command: do.RejectCaller) -> None:
+    """Give the caller the final response of the destination, or one of ours."""
+    response = call.exchange.response
+    status, reason = command.status, None
+    headers: tuple[Header, ...] = ()
+    if status is None and response is None:
+        status = call.exchange.failure
+    if status is None and response is not None and response.status >= 300:
+        # RFC 3261 16.7: a 401 or 407 challenges us, and a 3xx names where we could go; neither is the caller's.
+        passed = response.status not in (401, 407) and response.status >= 400
+        status, reason = (response.status, response.reason) if passed else (502, None)
+        headers = passed_back(response.headers.items())
+    call.caller.over = True
+    tools.driver.endpoint.reject(call.caller.sip_id, status or 504, tools.now, reason=reason, headers=headers)
+
+
+def pass_progress(tools: Tools, call: LiveCall, _: do.PassProgress) -> None:
+    """Give the caller the destination's 18x, with its early media."""
+    response = call.exchange.response
+    if response is None:
+        return
+    body = _passed_session(call, call.destination, call.caller)
+    if body is not None:
+        link_early(tools, call)
+    headers = passed_back(response.headers.items())
+    tools.driver.endpoint.ring(call.caller.sip_id, tools.now, status=response.status, session=body, headers=headers)
+
+
+def link_early(tools: Tools, call: LiveCall) -> None:
+    """Relay early media, where the call has ports of ours."""
+    if call.anchored:
+        tell_remotes(tools, call)
+        tools.media.link(call.caller.id, call.destination.id)
+
+
+def pass_answer(tools: Tools, call: LiveCall, _: do.PassAnswer) -> None:
+    """Give the caller the destination's 2xx."""
+    response = call.exchange.response
+    body = _passed_session(call, call.destination, call.caller)
+    if body is None:
+        body = call.caller.own_session  # the answer came with a reliable or early response before
+    call.answered_us = call.caller.established = True
+    headers = passed_back(response.headers.items()) if response is not None else ()
+    tools.driver.endpoint.answer(call.caller.sip_id, body, tools.now, headers=headers)
+
+
+def pass_acknowledgement(tools: Tools, call: LiveCall, _: do.PassAcknowledgement) -> None:
+    """Give the destination the answer that the caller sent in its ACK (late offer)."""
+    body = _passed_session(call, call.caller, call.destination)
+    negotiation.agree(call.destination, call.caller)
+    tools.driver.endpoint.acknowledge(call.destination.sip_id, body, tools.now)
+    tell_remotes(tools, call)
+
+
+def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
+    """Return what one party sent as the other is to read it: with our address where we relay, else untouched."""
+    body = call.exchange.session
+    if body is None:
+        return None
+    call.exchange.session = None
+    if not call.anchored or receiver.local is None:
+        receiver.own_session = body
+        return body
+    try:
+        return negotiation.relayed(body, sender, receiver)
+    except PeerError as error:
+        log.warning("call %s: an SDP that cannot be relayed passes untouched: %s", call.call_id, error)
+        return body
+
+
+def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
+    """Find out where the destination is, and send it our INVITE."""
+    call.tasks.start(f"dial/{call.call_id}", _dial(tools, call, command))
+
+
+async def _dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
+    uri = call.arrival.destination(command.menu_key)
+    if uri is None:
+        _dial_failed(tools, call, 404)
+        return
+    try:
+        flow = await asyncio.wait_for(tools.driver.resolve(uri), _RESOLVE_LIMIT_S)
+    except (CallrecError, OSError, TimeoutError) as error:
+        log.warning("call %s: the destination %s cannot be found: %s", call.call_id, uri.host, error)
+        _dial_failed(tools, call, 502)
+        return
+    if call.machine.state is not State.DIALLING:
+        return
+    leg = call.destination
+    if leg.over:  # called again with another codec: a new dialog on the same RTP port
+        leg.over, leg.sip_id = False, new_id(tools.random)
+        tools.register(call)
+    leg.peer = leg.peer or tools.driver.peers.match(flow.remote)
+    body = _offer_for_destination(call)
+    invite = DialInvite(
+        leg=leg.sip_id,
+        flow=flow,
+        request_uri=uri,
+        to=NameAddress("", _to_uri(call, uri)),
+        from_=call.arrival.request.from_,
+        session=body,
+        headers=_headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
+    )
+    call.dialled = True
+    leg.started_at = tools.clock.now()
+    tools.driver.endpoint.dial(invite, tools.now)
+    tools.driver.flush()
+
+
+def _dial_failed(tools: Tools, call: LiveCall, status: int) -> None:
+    call.exchange.response = None
+    call.exchange.failure = status
+    tools.feed(call, given.DestinationFailed(status))
+
+
+def _to_uri(call: LiveCall, destination: Uri) -> Uri:
+    """Return the To of the second leg: an emergency URN stays what it is, else where we call."""
+    called = call.arrival.request.uri
+    return called if called.scheme == "urn" else destination
+
+
+def _headers_onward(call: LiveCall, *, trusted: bool) -> tuple[Header, ...]:
+    request = call.arrival.request
+    hops = request.max_forwards
+    onward = passed_headers(request.headers.items(), trusted=trusted)
+    return (("Max-Forwards", str((70 if hops is None else hops) - 1)), *onward)
+
+
+def _offer_for_destination(call: LiveCall) -> bytes | None:
+    """Return what the destination is offered: just the caller's codec, or all that the caller offered."""
+    if call.answered_us:
+        return negotiation.single_codec_offer(call.caller, call.destination)
+    offer = call.arrival.incoming.offer
+    if offer is None or not call.anchored:
+        return offer
+    return negotiation.relayed(offer, call.caller, call.destination)
+
+
+def cancel_destination(tools: Tools, call: LiveCall, _: do.CancelDestination) -> None:
+    """Take our INVITE back; a 2xx that crosses is acknowledged and hung up by the endpoint."""
+    if call.dialled and not call.destination.over:
+        call.destination.over = True
+        tools.driver.endpoint.hang_up(call.destination.sip_id, tools.now, headers=_reason(call.caller))
+
+
+def hang_up(tools: Tools, call: LiveCall, command: do.HangUp) -> None:
+    """End a leg with the cause, ours or the other party's."""
+    leg = call.leg(command.side)
+    if leg.over or (leg is call.destination and not call.dialled):
+        return
+    leg.over = True
+    headers = _reason(call.leg(command.side.other))
+    if command.reason is not None:
+        headers = (q850_header(q850_cause(command.reason)),)
+    tools.driver.endpoint.hang_up(leg.sip_id, tools.now, headers=headers)
+
+
+def _reason(leg: Leg) -> tuple[Header, ...]:
+    return (("Reason", leg.reason_header),) if leg.reason_header else ()
+
+
+def accept_reoffer(tools: Tools, call: LiveCall, command: do.AcceptReoffer) -> None:
+    """Answer a re-INVITE ourselves: the codec stays, the direction follows the party's wish."""
+    leg = call.leg(command.side)
+    reoffer, call.exchange.reoffer = call.exchange.reoffer, None
+    if reoffer is None or reoffer.offer is None or leg.local is None:
+        body = leg.own_session
+    else:
+        body = negotiation.answer_again(leg, reoffer.offer)
+    if body is None:
+        tools.driver.endpoint.refuse_offer(leg.sip_id, 488, tools.now)
+        return
+    tools.driver.endpoint.accept_offer(leg.sip_id, body, tools.now)
+    tell_remotes(tools, call)
+
+
+def pass_reoffer(tools: Tools, call: LiveCall, command: do.PassReoffer) -> None:
+    """Send the other party what this one asks for."""
+    sender, receiver = call.leg(command.side), call.leg(command.side.other)
+    reoffer = call.exchange.reoffer
+    assert reoffer is not None, "internal error: no re-INVITE to pass"
+    body = reoffer.offer
+    assert body is not None, "internal error: a re-INVITE without offer is answered here"
+    if receiver.local is not None and call.anchored:
+        body = negotiation.relayed(body, sender, receiver)
+    tools.driver.endpoint.reoffer(receiver.sip_id, body, tools.now)
+
+
+def pass_reoffer_answer(tools: Tools, call: LiveCall, command: do.PassReofferAnswer) -> None:
+    """Answer the party's re-INVITE with what the other one said."""
+    call.exchange.reoffer = None
+    receiver, sender = call.leg(command.side), call.leg(command.side.other)
+    body = _passed_session(call, sender, receiver)
+    if body is None:
+        tools.driver.endpoint.refuse_offer(receiver.sip_id, 488, tools.now)
+        return
+    negotiation.agree(receiver, sender)
+    tools.driver.endpoint.accept_offer(receiver.sip_id, body, tools.now)
+    tell_remotes(tools, call)
+
+
+def refuse_reoffer(tools: Tools, call: LiveCall, command: do.RefuseReoffer) -> None:
+    """Refuse a re-INVITE; what was agreed before stays."""
+    call.exchange.reoffer = None
+    for leg in (call.caller, call.destination):
+        leg.restore()
+    tools.driver.endpoint.refuse_offer(call.leg(command.side).sip_id, command.status, tools.now)
+
+
+def recode_caller(tools: Tools, call: LiveCall, _: do.RecodeCaller) -> None:
+    """Ask the caller for another codec of its offer."""
+    caller = call.caller
+    if caller.codec is not None:
+        call.codecs_refused.add(caller.codec.name.upper())
+    body = negotiation.recoded_offer(caller, call.codecs_refused)
+    if body is None:
+        tools.feed(call, given.CallerRecoded(accepted=False))
+        return
+    tools.driver.endpoint.reoffer(caller.sip_id, body, tools.now)
+
+
+def tell_remotes(tools: Tools, call: LiveCall) -> None:
+    """Tell the media worker where both parties are now."""
+    if not call.anchored:
+        return
+    for leg in (call.caller, call.destination):
+        remote = leg.remote_media()
+        if remote is not None and leg.local is not None:
+            if not leg.codecs_used or leg.codecs_used[-1] != remote.codec_name:
+                leg.codecs_used.append(remote.codec_name)
+            tools.media.set_remote(leg.id, remote)
+
+
+SIGNALLING_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
+    do.AnswerCaller: answer_caller,
+    do.RejectCaller: reject_caller,
+    do.PassProgress: pass_progress,
+    do.PassAnswer: pass_answer,
+    do.PassAcknowledgement: pass_acknowledgement,
+    do.Dial: dial,
+    do.CancelDestination: cancel_destination,
+    do.HangUp: hang_up,
+    do.AcceptReoffer: accept_reoffer,
+    do.PassReoffer: pass_reoffer,
+    do.PassReofferAnswer: pass_reoffer_answer,
+    do.RefuseReoffer: refuse_reoffer,
+    do.RecodeCaller: recode_caller,
+}
+
+__all__ = ["SIGNALLING_COMMANDS", "Side", "link_early", "tell_remotes"]

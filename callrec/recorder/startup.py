@@ -1,0 +1,95 @@
+"""What a start puts right before any call arrives: cut recordings, rows without an end, the reserve journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from callrec.calls.outcome import Outcome, Reason
+from callrec.catalogue import Catalogue
+from callrec.catalogue.values import CallChange, CallEnd, Event, OpenRow, Part
+from callrec.recorder.timeline import GAP, RECORDED, Segment
+from callrec.vault.recovery import Recovered, recover
+
+log = logging.getLogger("callrec.startup")
+
+
+async def recover_recordings(folder: Path, now: datetime) -> Mapping[str, list[Recovered]]:
+    """Make every part that a dead writer left whole up to its last whole segment; return them by recording."""
+    found: dict[str, list[Recovered]] = defaultdict(list)
+    for part in await asyncio.to_thread(recover, folder, now):
+        log.warning("recording %s part %d: %s, %d segments", part.recording_id, part.part, part.found, part.segments)
+        found[part.recording_id].append(part)
+    return found
+
+
+async def end_interrupted(
+    catalogue: Catalogue, recovered: Mapping[str, Sequence[Recovered]], folder: Path, now: datetime
+) -> int:
+    """Give every row that was in progress when the recorder died its one outcome; return how many there were."""
+    rows = await catalogue.in_progress()
+    for row in rows:
+        parts = list(recovered.get(row.recording_id or "", ()))
+        end, events = interrupted_end(row, parts, folder, now)
+        await catalogue.end_call(row.call_id, end, events)
+    if rows:
+        log.warning("%d calls were interrupted by the recorder's own end; each has its outcome now", len(rows))
+    return len(rows)
+
+
+def interrupted_end(
+    row: OpenRow, recovered: Sequence[Recovered], folder: Path, now: datetime
+) -> tuple[CallEnd, list[Event]]:
+    """Return how a call ended that the recorder's death cut off, and what is told about it."""
+    parts = _parts(row, recovered, folder)
+    if not any(part.segments for part in parts):
+        reason = _why_not_recorded(row)
+        end = CallEnd(row.started_at, "not_recorded", reason.value, final=CallChange(parts=parts))
+        return end, [Event("call", "ended", row.call_id)]
+    started = row.recording_started_at or row.started_at
+    segments = _segments(started, recovered)
+    ended_at = started + timedelta(milliseconds=segments[-1].end_ms if segments else 0)
+    final = CallChange(parts=parts, segments=tuple(segment.as_item() for segment in segments))
+    outcome = Outcome(Reason.CUT)
+    end = CallEnd(min(ended_at, now), outcome.kind.value, outcome.reason.value, cut=True, final=final)
+    return end, [Event("recording", "sealed", row.call_id), Event("call", "ended", row.call_id)]
+
+
+def _parts(row: OpenRow, recovered: Iterable[Recovered], folder: Path) -> tuple[Part, ...]:
+    parts = {part.number: part for part in row.parts}
+    for found in recovered:
+        path = str(found.path.relative_to(folder)) if found.path.is_relative_to(folder) else str(found.path)
+        parts[found.part] = Part(found.recording_id, found.part, path, found.segments, cut=not found.sealed)
+    return tuple(parts[number] for number in sorted(parts))
+
+
+def _segments(started: datetime, recovered: Sequence[Recovered]) -> list[Segment]:
+    """Return the spans of the parts that are left, with gaps between them."""
+    segments: list[Segment] = []
+    started_ns = round(started.timestamp() * 1e9)
+    for part in sorted(recovered, key=lambda part: part.part):
+        if not part.segments:
+            continue
+        begin = max(0, (part.started_at_ns - started_ns) // 1_000_000)
+        previous = segments[-1].end_ms if segments else 0
+        if begin > previous:
+            segments.append(Segment(previous, begin, GAP, "worker"))
+        segments.append(Segment(max(begin, previous), begin + part.duration_ms, RECORDED))
+    return segments
+
+
+def _why_not_recorded(row: OpenRow) -> Reason:
+    """Return the outcome of an interrupted call of which no audio is left, from what its row says."""
+    if row.capture_rule is None:
+        return Reason.NO_CAPTURE_RULE
+    if row.notice is None:
+        return Reason.ABANDONED_IN_NOTICE
+    if not row.notice.get("completed"):
+        return Reason.OPT_OUT if row.notice.get("interrupted_by") == "dtmf" else Reason.NOTICE_INCOMPLETE
+    if row.answered_at is None:
+        return Reason.NOT_ANSWERED
+    return Reason.OPT_OUT if row.recording_id is None else Reason.STORAGE_UNAVAILABLE

@@ -1,0 +1,45 @@
+"""What carrying out a command needs: the stores, the wires, and a way to tell the call what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from callrec.calls.inputs import Input
+from callrec.clock import Clock
+from callrec.identifiers import RandomBytes
+
+if TYPE_CHECKING:
+    from callrec.media import MediaService
+    from callrec.recorder.health import Health
+    from callrec.recorder.live_call import LiveCall
+    from callrec.recorder.prompts import Prompts
+    from callrec.recorder.stores import Stores
+    from callrec.settings import Settings
+    from callrec.signalling import Driver
+
+
+@dataclass
+class Tools:
+    """The recorder's hands; one for each process."""
+
+    settings: Settings
+    clock: Clock
+    random: RandomBytes
+    driver: Driver
+    media: MediaService
+    stores: Stores
+    prompts: Prompts
+    health: Health
+    feed: Callable[[LiveCall, Input], None]
+    """Tell a call something and carry out what it asks for."""
+    register: Callable[[LiveCall], None]
+    """Find the call by the dialogs of its legs, as they are now."""
+    forget: Callable[[LiveCall], None]
+    """The call is over and its row is closed."""
+
+    @property
+    def now(self) -> float:
+        """Return the monotonic clock, in seconds."""
+        return self.clock.monotonic()
