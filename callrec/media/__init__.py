@@ -1,1 +1,67 @@
-"""The media package."""
+"""RTP workers and the service that leads them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from callrec.media.commands import DigitPolicy, Play, PlayKind, PlayStart, RemoteMedia, notice
+    from callrec.media.errors import CapacityError
+    from callrec.media.events import (
+        Digit,
+        Discarded,
+        Gap,
+        Latched,
+        LegStats,
+        MediaEvent,
+        MediaLost,
+        Part,
+        Played,
+        RecordingFailed,
+        Sealed,
+        StatsReport,
+        StorageBlocked,
+        StorageRecovered,
+        WorkerReplaced,
+    )
+    from callrec.media.service import MediaService, WorkerStatus
+
+__all__ = [
+    "CapacityError",
+    "Digit",
+    "DigitPolicy",
+    "Discarded",
+    "Gap",
+    "Latched",
+    "LegStats",
+    "MediaEvent",
+    "MediaLost",
+    "MediaService",
+    "Part",
+    "Play",
+    "PlayKind",
+    "PlayStart",
+    "Played",
+    "RecordingFailed",
+    "RemoteMedia",
+    "Sealed",
+    "StatsReport",
+    "StorageBlocked",
+    "StorageRecovered",
+    "WorkerReplaced",
+    "WorkerStatus",
+    "notice",
+]
+
+_ROOMS = ("commands", "errors", "events", "service")
+
+
+def __getattr__(name: str) -> Any:
+    """Return an exported name: found when first asked for, because a worker imports this package without asyncio."""
+    if name in __all__:
+        for room in _ROOMS:
+            module = import_module(f"callrec.media.{room}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,7 @@ class Channel:
     """
 
     def __init__(self, end: socket.socket) -> None:
-        end.setblocking(False)
+        end.settimeout(0)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER)
         self._socket = end
         self._backlog: deque[tuple[bytes, tuple[int, ...]]] = deque()

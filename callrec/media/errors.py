@@ -6,4 +6,4 @@ from callrec.errors import CallrecError
 
 
 class CapacityError(CallrecError):
-    """No port, descriptor or worker is left for another leg; the call is answered as `capacity`, or passed unrecorded."""
+    """No port, descriptor or worker is left for another leg; the call ends up as `capacity` or passes unrecorded."""

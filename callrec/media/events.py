@@ -39,8 +39,8 @@ class Played:
     completed: bool
     """As NOT-14 says, and never if a packet was refused or the timer stood still."""
     interrupted_by: str | None
-    """None, or `stopped`, `closed`, `hold`, `remote_changed`, `refused`, `stall`, `rtcp_loss`, `no_address`, `no_prompt`,
-    `error`, `worker`."""
+    """None, or `stopped`, `closed`, `hold`, `remote_changed`, `refused`, `stall`, `rtcp_loss`, `no_address`,
+    `no_prompt`, `error`, `worker`, or the word that `stop_play` was given."""
     codec: str
     expected_ms: int
     sent_ms: int

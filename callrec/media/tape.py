@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from callrec.media.writer import Batch, Ending, Job, Track
 from callrec.vault.part_writer import PartSpec
@@ -19,8 +19,12 @@ _FLOOD = 4096  # packets in one batch: far more than a call has, so somebody flo
 GAP_TOLD_EVERY_US = 4_000_000
 BLOCKED_AFTER_US = 2_000_000
 
-TellGap = Callable[[int, int, int, bool], None]
-"""Call, start and end in microseconds from the part's start, whether the gap is over."""
+
+class TellGap(Protocol):
+    """How a tape tells of a gap: why, and from when to when in microseconds from the part's start."""
+
+    def __call__(self, tape: Tape, reason: str, span: tuple[int, int], *, final: bool) -> None:
+        """Tell it; `final` once it is over."""
 
 
 class Tape:
@@ -135,12 +139,12 @@ class Tape:
             self._end_gap(now)
         elif now - self._gap_told >= GAP_TOLD_EVERY_US:
             self._gap_told = now
-            self._tell_gap(self.call, self._gap_from, now, False)
+            self._tell_gap(self, "storage", (self._gap_from, now), final=False)
 
     def _end_gap(self, now: int) -> None:
         assert self._gap_from is not None, "internal error: no gap to end"
         self.chunks.append(encode_mark(Mark.GAP, self._gap_from, gap_body(now, "storage")))
-        self._tell_gap(self.call, self._gap_from, now, True)
+        self._tell_gap(self, "storage", (self._gap_from, now), final=True)
         self._gap_from = None
 
 

@@ -35,7 +35,20 @@ class Track:
     writer, and none of them has to be exact to the packet.
     """
 
-    __slots__ = ("batches", "call", "ended_at", "ending", "failing", "kept_us", "paths", "retry_at", "spec", "started_at_ns", "writer")
+    __slots__ = (
+        "batches",
+        "call",
+        "ended_at",
+        "ending",
+        "failing",
+        "kept_us",
+        "paths",
+        "retry_at",
+        "spec",
+        "started_at_ns",
+        "taken_us",
+        "writer",
+    )
 
     def __init__(self, call: int, spec: PartSpec, started_at_ns: int) -> None:
         self.call = call
@@ -45,6 +58,8 @@ class Track:
         self.batches: deque[Batch] = deque()
         self.kept_us = 0
         """Everything of this part up to here is written, in microseconds from its start."""
+        self.taken_us = 0
+        """As `kept_us`, with what is encrypted and waits for its write to be repeated."""
         self.failing = ""
         """Why the last write failed, empty while writes go through."""
         self.retry_at = 0.0
@@ -184,9 +199,11 @@ class WriterThread(threading.Thread):
             self._open[track] = None
         if writer.pending:
             writer.retry()
+            track.kept_us = track.taken_us
         while track.batches:
             batch = track.batches.popleft()
             self._dirty[track] = None
+            track.taken_us = batch.until_us
             writer.append(batch.records)  # takes the records even where it raises
             track.kept_us = batch.until_us
         if track.ending == "seal" and track not in self._sealing:

@@ -1,0 +1,231 @@
+"""One leg inside a worker: its sockets, whom it believes, what it sends and what it counts."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from callrec.media.remote import DROP, Remote, Source, payload_types
+from callrec.rtp.outgoing import OutgoingStream
+from callrec.rtp.reception import Reception
+from callrec.rtp.telephone_event import DigitReceiver
+
+if TYPE_CHECKING:
+    from callrec.media.playing import Playing
+
+SETTLE_NS = 50_000_000
+"""After connect(), sources are checked until the queue is empty and this time has passed: what was queued before, or on
+its way through the kernel, still has a foreign one."""
+
+_DROP_ALL = bytes([DROP]) * 256
+_EXTENDED_ERROR = struct.Struct("=IBBBBII")  # linux/errqueue.h: errno, origin, type, code, pad, info, data
+_ICMP_ORIGINS = (2, 3)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Leg:
+    """The loop reads and writes these attributes for every packet; the methods are for what happens rarely."""
+
+    __slots__ = (
+        "actions",
+        "call",
+        "checked",
+        "connected_at",
+        "connected_to",
+        "digits",
+        "direction",
+        "dropped",
+        "failed",
+        "fd",
+        "forward",
+        "last_at",
+        "maps",
+        "number",
+        "outgoing",
+        "pass_digits",
+        "peer",
+        "permitted",
+        "play",
+        "receive_into",
+        "reception",
+        "refused",
+        "remote",
+        "rtcp",
+        "rtcp_loss",
+        "rtp",
+        "sent",
+        "started_us",
+        "store",
+        "transmit",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        numbers: tuple[int, int],
+        sockets: tuple[socket.socket, socket.socket],
+        outgoing: OutgoingStream,
+        now_ns: int,
+    ) -> None:
+        """Take the numbers of leg and call, and the RTP and the RTCP socket."""
+        self.number, self.call = numbers
+        rtp, rtcp = sockets
+        self.rtp = rtp
+        self.rtcp = rtcp
+        self.fd = rtp.fileno()
+        self.receive_into = rtp.recv_into
+        self.outgoing = outgoing
+        self.reception = Reception()
+        self.digits = DigitReceiver()
+        self.remote: Remote | None = None
+        self.actions = _DROP_ALL
+        self.maps: bytes | None = None
+        """Second byte to send for each received, where the other leg numbers its payload types otherwise."""
+        self.peer: Leg | None = None
+        self.forward: Leg | None = None
+        """The peer while audio goes there: linked, with somewhere to send, and nothing of ours playing to it."""
+        self.transmit: Callable[[Any], int] | None = None
+        """Send a datagram to the far end; None while nothing may be sent."""
+        self.pass_digits = False
+        self.play: Playing | None = None
+        self.waiting = False
+        """A play begins with the next packet from the party."""
+        self.checked = True
+        """Each packet's source is looked at; False once the kernel does it."""
+        self.connected_to: Source | None = None
+        self.connected_at = 0
+        self.permitted: set[str] = set()
+        """Hosts told as latched though the socket stays unconnected."""
+        self.direction = 0
+        self.store: Callable[[bytes], None] | None = None
+        """Where records of this leg's packets go; None while none is kept."""
+        self.started_us = 0
+        self.last_at = now_ns
+        self.sent = self.refused = self.dropped = self.failed = 0
+        self.rtcp_loss: float | None = None
+
+    def set_remote(self, remote: Remote, *, keep: bool, now_ns: int) -> None:
+        """Take the far end of a new offer or answer; the socket stays connected only where nothing moved.
+
+        `keep` is said when a call is taken over from a lost worker: a connection made by it stays as it is.
+        """
+        before, self.remote = self.remote, remote
+        self.actions = remote.actions()
+        if self.connected_to is not None and not keep and (before is None or before.address != remote.address):
+            self._disconnect()
+        elif keep and self.connected_to is None:
+            with suppress(OSError):
+                self.connected_to = self.rtp.getpeername()[:2]
+                self.connected_at = now_ns
+        self.outgoing.clock_rate = remote.clock_rate
+        self._choose_transmit()
+
+    def connect(self, source: Source, now_ns: int) -> bool:
+        """Let the kernel drop whatever comes from elsewhere; return whether it could."""
+        try:
+            self.rtp.connect(source)
+        except OSError:
+            return False
+        self.connected_to, self.connected_at = source, now_ns
+        self._choose_transmit()
+        return True
+
+    def settled(self, now_ns: int) -> None:
+        """Leave the checking to the kernel, the queue being empty."""
+        if self.connected_to is not None and now_ns - self.connected_at >= SETTLE_NS:
+            self.checked = False
+
+    def rewire(self) -> None:
+        """Work out anew where this leg's audio goes."""
+        peer = self.peer
+        able = peer is not None and peer.transmit is not None and peer.play is None
+        self.forward = peer if able else None
+        self.maps = None
+        if peer is not None and self.remote is not None and peer.remote is not None:
+            self.maps = payload_types(self.remote, peer.remote)
+
+    def send(self, datagram: Any) -> bool:
+        """Send one datagram; return whether the kernel took it. A refusal of an earlier one never costs this one."""
+        for _ in range(3):
+            if self.transmit is None:
+                return False
+            try:
+                self.transmit(datagram)
+            except ConnectionRefusedError:
+                self.drain_errors()
+            except OSError:
+                self.failed += 1
+                return False
+            else:
+                self.sent += 1
+                return True
+        self.failed += 1
+        return False
+
+    def drain_errors(self) -> None:
+        """Count what the far host refused (ICMP), bounded, and clear the socket's pending error."""
+        for _ in range(256):
+            try:
+                _, ancillary, _, _ = self.rtp.recvmsg(64, 256, socket.MSG_ERRQUEUE)
+            except OSError:
+                break
+            self.refused += sum(_is_icmp(data) for _, _, data in ancillary)
+        with suppress(OSError):
+            self.rtp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def close(self) -> None:
+        """Let go of the sockets; the recorder's duplicates keep the ports."""
+        self.forward = self.peer = self.play = self.store = self.transmit = None
+        self.rtp.close()
+        self.rtcp.close()
+
+    def _choose_transmit(self) -> None:
+        remote = self.remote
+        if remote is None or not remote.may_send:
+            self.transmit = None
+        elif self.connected_to is not None:
+            self.transmit = self.rtp.send
+        elif remote.address is not None:
+            self.transmit = _SendTo(self.rtp, remote.address)
+        else:
+            self.transmit = None
+
+    def _disconnect(self) -> None:
+        """Dissolve the connection: connect() to AF_UNSPEC, which Python's socket module cannot say (connect(2))."""
+        unspecified = struct.pack("=H14x", socket.AF_UNSPEC)
+        if _libc.connect(self.rtp.fileno(), unspecified, len(unspecified)) != 0:
+            self.failed += 1
+        self.connected_to = None
+        self.checked = True
+        self.permitted.clear()
+
+
+class _SendTo:
+    """Sends to the signalled address while the socket is unconnected."""
+
+    __slots__ = ("_address", "_sendto")
+
+    def __init__(self, rtp: socket.socket, address: Source) -> None:
+        self._sendto = rtp.sendto
+        self._address = address
+
+    def __call__(self, datagram: Any) -> int:
+        return self._sendto(datagram, self._address)
+
+
+def adopt(descriptor: int) -> socket.socket:
+    """Return a non-blocking socket of a descriptor that came over the control socket."""
+    os.set_blocking(descriptor, False)
+    adopted = socket.socket(fileno=descriptor)
+    adopted.settimeout(0)
+    return adopted
+
+
+def _is_icmp(ancillary: bytes) -> bool:
+    """Tell whether an extended error came from the network and not from this machine's own checks."""
+    return len(ancillary) >= _EXTENDED_ERROR.size and _EXTENDED_ERROR.unpack_from(ancillary)[1] in _ICMP_ORIGINS

@@ -1,0 +1,196 @@
+"""Prompts, notices and tones: one timer wheel with absolute deadlines for all of a worker's legs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from callrec.media.leg import Leg
+from callrec.rtp.g711 import SAMPLE_RATE, SILENCE, Law
+from callrec.rtp.header import FIXED_HEADER
+
+SLOT_NS = 2_000_000
+_SLOTS = 1024
+STALL_NS = 200_000_000
+"""A wheel this late has let the listener hear silence: no notice is complete after it."""
+WAIT_FOR_MEDIA_NS = 500_000_000
+RTCP_LOSS_LIMIT = 0.20
+"""NOT-14: more of the span lost, by the far end's own report, is no notice."""
+
+_BYTES_PER_MS = SAMPLE_RATE // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be played, as it came over the control socket."""
+
+    play_id: str
+    kind: str
+    audio: bytes
+    """Raw G.711, 8 bytes a millisecond."""
+    loop: bool
+    lead_in_ms: int
+    maximum_ms: int | None
+
+
+class Playing:
+    """One play on one leg; its counters are the evidence of NOT-13."""
+
+    __slots__ = (
+        "audio", "codec", "direction", "due_ns", "end", "expected_ms", "first_sequence", "frame", "last_sequence",
+        "lead_in", "leg", "limit", "loop", "order", "position", "refused_before", "sent_bytes", "sent_packets",
+        "started_at", "step_ns", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, leg: Leg, order: Order) -> None:
+        assert leg.remote is not None, "internal error: a play on a leg without a far end"
+        remote = leg.remote
+        silence = SILENCE[Law(remote.codec)]
+        self.leg = leg
+        self.order = order
+        self.codec = remote.codec
+        self.direction = remote.direction
+        self.frame = remote.packet_time_ms * _BYTES_PER_MS
+        self.step_ns = remote.packet_time_ms * 1_000_000
+        self.lead_in = order.lead_in_ms * _BYTES_PER_MS
+        whole = silence * self.lead_in + order.audio
+        self.audio = whole + silence * (-len(whole) % self.frame)
+        self.expected_ms = len(order.audio) // _BYTES_PER_MS
+        self.limit = order.maximum_ms * _BYTES_PER_MS if order.maximum_ms is not None else None
+        self.loop = order.loop
+        self.position = 0
+        self.due_ns = 0
+        self.waiting = True
+        self.sent_bytes = self.sent_packets = 0
+        self.first_sequence: int | None = None
+        self.last_sequence: int | None = None
+        self.started_at = 0.0
+        self.refused_before = leg.refused
+
+    def begin(self, now_ns: int) -> None:
+        """Start the clock of this play."""
+        self.waiting = False
+        self.due_ns = now_ns
+        self.refused_before = self.leg.refused
+        self.leg.waiting = False
+        self.leg.rtcp_loss = None
+        self.leg.outgoing.source_ssrc = -1  # a new spurt: the marker, and a timestamp of now
+
+    def send_frame(self, now_ns: int) -> bool:
+        """Send the frame that is due; return False once there is none left."""
+        if self.position >= len(self.audio):
+            if not self.loop:
+                return False
+            self.position = self.lead_in - self.lead_in % self.frame
+        if self.limit is not None and self.sent_bytes >= self.limit:
+            return False
+        leg, remote = self.leg, self.leg.remote
+        assert remote is not None, "internal error: a play on a leg without a far end"
+        sequence, timestamp, fresh = leg.outgoing.next_numbers(self.frame, now_ns)
+        second = remote.payload_type | (0x80 if fresh else 0)
+        header = FIXED_HEADER.pack(0x80, second, sequence, timestamp, leg.outgoing.ssrc)
+        taken = leg.send(header + self.audio[self.position : self.position + self.frame])
+        self.position += self.frame
+        if taken:
+            self._count(sequence)
+        return True
+
+    def _count(self, sequence: int) -> None:
+        if self.first_sequence is None:
+            self.first_sequence, self.started_at = sequence, time.time()
+        self.last_sequence = sequence
+        self.sent_packets += 1
+        self.sent_bytes += self.frame
+
+    def evidence(self, interrupted_by: str | None) -> dict[str, Any]:
+        """Return what was sent and whether the party can have heard it all (NOT-13, NOT-14)."""
+        self.leg.drain_errors()
+        refused = self.leg.refused - self.refused_before
+        sent_ms = max(0, self.sent_bytes - self.lead_in) // _BYTES_PER_MS
+        loss = self.leg.rtcp_loss
+        if interrupted_by is None and refused:
+            interrupted_by = "refused"
+        if interrupted_by is None and loss is not None and loss >= RTCP_LOSS_LIMIT:
+            interrupted_by = "rtcp_loss"
+        if interrupted_by is None and not self.loop and sent_ms < self.expected_ms - self.step_ns // 1_000_000:
+            interrupted_by = "error"
+        now = time.time()
+        return {
+            "t": "played",
+            "leg": self.leg.number,
+            "play_id": self.order.play_id,
+            "kind": self.order.kind,
+            "completed": interrupted_by is None and not self.loop,
+            "interrupted_by": interrupted_by,
+            "codec": self.codec,
+            "expected_ms": self.expected_ms,
+            "sent_ms": min(sent_ms, self.expected_ms) if not self.loop else sent_ms,
+            "packets_sent": max(0, self.sent_packets - refused),
+            "packets_refused": refused,
+            "first_sequence": self.first_sequence,
+            "last_sequence": self.last_sequence,
+            "started_at": self.started_at or now,
+            "ended_at": now,
+            "far_direction": self.direction,
+            "rtcp_loss_fraction": loss,
+        }
+
+
+class Wheel:
+    """All plays of a worker by the 2 ms slot in which each is due."""
+
+    def __init__(self, now_ns: int, ended: Callable[[Playing, str | None], None]) -> None:
+        self._slots: list[list[Playing]] = [[] for _ in range(_SLOTS)]
+        self._cursor = now_ns // SLOT_NS
+        """The slot to look at next."""
+        self._ended = ended
+        self._active: set[Playing] = set()
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def add(self, playing: Playing, due_ns: int) -> None:
+        """Look at a play when `due_ns` has come, at most two seconds from now."""
+        playing.due_ns = due_ns
+        self._active.add(playing)
+        self._place(playing)
+
+    def remove(self, playing: Playing) -> None:
+        """Forget a play."""
+        self._active.discard(playing)
+
+    def advance(self, now_ns: int) -> None:
+        """Send every frame that is due by now."""
+        target = now_ns // SLOT_NS
+        if not self._active:
+            self._cursor = target
+            return
+        self._cursor = max(self._cursor, target - _SLOTS + 1)  # after a stall of seconds each slot is looked at once
+        while self._cursor <= target:
+            index = self._cursor % _SLOTS
+            slot, self._slots[index] = self._slots[index], []
+            self._cursor += 1
+            for playing in slot:
+                # One that was begun early, stopped or moved since leaves its old place behind.
+                if playing in self._active and playing.due_ns <= now_ns + SLOT_NS:
+                    self._look_at(playing, now_ns)
+
+    def _place(self, playing: Playing) -> None:
+        slot = max(playing.due_ns // SLOT_NS, self._cursor)
+        self._slots[slot % _SLOTS].append(playing)
+
+    def _look_at(self, playing: Playing, now_ns: int) -> None:
+        if playing.waiting:
+            playing.begin(now_ns)
+        if now_ns - playing.due_ns > STALL_NS:
+            if not playing.loop:
+                self._ended(playing, "stall")
+                return
+            playing.due_ns = now_ns  # a tone goes on from here
+        if not playing.send_frame(now_ns):
+            self._ended(playing, None)
+            return
+        playing.due_ns += playing.step_ns
+        self._place(playing)

@@ -1,0 +1,648 @@
+"""The recorder's side of media: ports, workers and their replacement, and what each call's media shall be.
+
+Every method but `start`, `stop`, `open_leg` and `preload` returns at once and never blocks; what comes of it is told
+as events, in the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import resource
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from callrec.clock import Clock
+from callrec.identifiers import RandomBytes
+from callrec.media.commands import DigitPolicy, Play, PlayStart, RemoteMedia
+from callrec.media.errors import CapacityError
+from callrec.media.events import MediaEvent, MediaLost, Played, WorkerReplaced
+from callrec.media.ports import PortPool, bind_pair
+from callrec.media.process import WorkerProcess
+from callrec.media.reports import Reports
+from callrec.media.state import CallState, LegState, Parts, RecordingState
+from callrec.sip.events import Address
+from callrec.tasks import Tasks
+
+log = logging.getLogger("callrec.media")
+
+CHECK_S = 0.25
+PING_S = 0.5
+SILENCE_S = 2.0
+"""A worker that says nothing for so long is killed (design, section 2)."""
+_PAUSED_S = 0.75  # a check this late means that we stood still, not the workers
+_STOP_S = 15.0
+_START_ATTEMPTS = 3
+_AUDIO_LIMIT = 256
+
+
+class RtpSettings(Protocol):
+    """The `[rtp]` section."""
+
+    @property
+    def ports(self) -> range:
+        """All ports of the range."""
+
+    @property
+    def workers(self) -> int:
+        """How many media workers there are."""
+
+
+class MediaSettings(Protocol):
+    """What media reads of the settings."""
+
+    @property
+    def rtp(self) -> RtpSettings:
+        """The `[rtp]` section."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """A worker as `status` shows it."""
+
+    pid: int
+    calls: int
+
+
+class MediaService:
+    """Media workers and the calls they carry."""
+
+    def __init__(
+        self,
+        settings: MediaSettings,
+        tell: Callable[[MediaEvent], None],
+        clock: Clock,
+        random: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        self._worker_count = settings.rtp.workers
+        self._pool = PortPool(settings.rtp.ports)
+        self._tell = tell
+        self._clock = clock
+        self._random = random
+        self._tasks = Tasks("media")
+        self._workers: list[WorkerProcess] = []
+        self._spare: WorkerProcess | None = None
+        self._ended: list[WorkerProcess] = []
+        self._calls: dict[str, CallState] = {}
+        self._legs: dict[str, LegState] = {}
+        self._reports = Reports(tell, self._call_ended)
+        self._audio: OrderedDict[str, int] = OrderedDict()
+        """memfd of each prompt by the digest of its bytes."""
+        self._files: dict[Path, str] = {}
+        self._next_number = 0
+        self._pings = 0
+        self._stopping = False
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the workers and a spare one.
+
+        Raises:
+            CapacityError: if a worker cannot be started.
+        """
+        _raise_descriptor_limit()
+        for _ in range(self._worker_count):
+            self._workers.append(await self._start_worker())
+        self._spare = await self._start_worker()
+        self._tasks.start("watch", self._watch())
+
+    async def stop(self) -> None:
+        """Let the workers make durable what they have and end; recordings under way stay as `.partial`."""
+        self._stopping = True
+        await self._tasks.stop()
+        workers = [*self._workers, *([self._spare] if self._spare is not None else []), *self._ended]
+        for worker in workers:
+            self._let_go(worker)
+            worker.close()
+        await asyncio.gather(*(asyncio.to_thread(worker.wait, _STOP_S) for worker in workers))
+        for leg in self._legs.values():
+            leg.pair.close()
+        for descriptor in self._audio.values():
+            os.close(descriptor)
+        self._audio.clear()
+        self._legs.clear()
+        self._calls.clear()
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        """Return the workers and how many calls each carries."""
+        carried: dict[int, int] = {worker.pid: 0 for worker in self._workers}
+        for call in self._calls.values():
+            carried[call.worker.pid] = carried.get(call.worker.pid, 0) + bool(call.legs)
+        return tuple(WorkerStatus(pid, calls) for pid, calls in carried.items())
+
+    # --- legs ----------------------------------------------------------------------------------------------------
+
+    async def open_leg(self, call_id: str, leg: str, bind: str) -> Address:
+        """Open a leg of a call on one of our IP addresses; return the address to write into SDP.
+
+        Raises:
+            CapacityError: if there is no port, descriptor or worker for it.
+        """
+        if leg in self._legs:
+            raise RuntimeError("internal error: a leg is opened twice")
+        call = self._calls.get(call_id) or self._new_call(call_id)
+        try:
+            pair = bind_pair(self._pool, bind, self._clock.monotonic())
+        except CapacityError:
+            if not call.legs and call.recording is None:
+                del self._calls[call_id]
+            raise
+        numbers = self._random(10)
+        state = LegState(
+            number=self._number(),
+            name=leg,
+            call=call,
+            pair=pair,
+            ssrc=int.from_bytes(numbers[:4], "big"),
+            sequence=int.from_bytes(numbers[4:6], "big"),
+            timestamp=int.from_bytes(numbers[6:], "big"),
+        )
+        call.legs[leg] = self._legs[leg] = state
+        self._reports.add_leg(state)
+        call.worker.legs += 1
+        self._send_open(state)
+        return pair.address
+
+    def set_remote(self, leg: str, remote: RemoteMedia) -> None:
+        """Tell a leg its far end, at first and after every offer and answer."""
+        if (state := self._legs.get(leg)) is not None:
+            state.remote = remote
+            state.call.worker.channel.send(state.remote_message(remote, keep=False))
+
+    def set_digits(self, leg: str, policy: DigitPolicy) -> None:
+        """Say whether RFC 4733 digits of this leg are sent on to the other one; at first they are not."""
+        if (state := self._legs.get(leg)) is not None:
+            state.digits = policy
+            state.call.worker.channel.send(_digits(state))
+
+    def link(self, a: str, b: str) -> None:
+        """Let two legs of a call hear each other."""
+        first, second = self._legs.get(a), self._legs.get(b)
+        if first is None or second is None:
+            return
+        if first.call is not second.call:
+            raise RuntimeError("internal error: legs of two calls are linked")
+        for leg in (first, second):
+            if leg.peer is not None:
+                leg.peer.peer = None
+        first.peer, second.peer = second, first
+        first.call.worker.channel.send(_link(first, second))
+
+    def unlink(self, a: str, b: str) -> None:
+        """Let two legs hear each other no more."""
+        first, second = self._legs.get(a), self._legs.get(b)
+        if first is not None and second is not None and first.peer is second:
+            first.peer = second.peer = None
+            first.call.worker.channel.send({"t": "unlink", "a": first.number, "b": second.number})
+
+    def close_leg(self, leg: str) -> None:
+        """End a leg; its port rests before it is used again."""
+        state = self._legs.pop(leg, None)
+        if state is None:
+            return
+        call = state.call
+        del call.legs[leg]
+        call.worker.legs -= 1
+        if state.peer is not None:
+            state.peer.peer = None
+        if state.loading:
+            self._play_failed(state, "closed")
+        call.worker.channel.send({"t": "close", "leg": state.number})
+        state.pair.close()
+        self._pool.give_back(state.pair.address.port, self._clock.monotonic())
+        self._forget_if_done(call)
+
+    def close_call(self, call_id: str) -> None:
+        """End every leg of a call; a recording nobody sealed is sealed, so that nothing is lost."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return
+        call.closing = True
+        if call.recording is not None and not call.recording.ending:
+            self.seal(call_id)
+        for leg in list(call.legs):
+            self.close_leg(leg)
+
+    # --- playing -------------------------------------------------------------------------------------------------
+
+    async def preload(self, sources: Mapping[str, bytes | Path]) -> None:
+        """Read prompts into memory before they are needed, and again where a file has changed.
+
+        Raises:
+            OSError: if a file cannot be read.
+        """
+        for source in sources.values():
+            if isinstance(source, Path):
+                self._files[source] = self._keep_audio(await asyncio.to_thread(source.read_bytes))
+            else:
+                self._keep_audio(source)
+
+    def play(self, leg: str, play: Play) -> None:
+        """Play something to a leg instead of the other party; Played tells how it went."""
+        state = self._legs.get(leg)
+        if state is None:
+            return
+        if state.loading:
+            self._play_failed(state, "stopped")
+        state.play = play
+        codec = state.remote.codec_name if state.remote is not None else ""
+        source = play.sources.get(codec) or play.sources.get(codec.upper())
+        if source is None or codec.upper() not in ("PCMA", "PCMU"):
+            self._play_failed(state, "no_prompt" if state.remote is not None else "no_address")
+        elif isinstance(source, bytes):
+            self._send_play(state, play, self._keep_audio(source))
+        elif source in self._files and self._files[source] in self._audio:
+            self._send_play(state, play, self._files[source])
+        else:
+            state.loading = True
+            self._tasks.start("prompt", self._load_and_play(state, play, source))
+
+    def stop_play(self, leg: str, play_id: str | None = None, *, why: str = "stopped") -> None:
+        """End the play of a leg, if it is this one; `why` is told as `interrupted_by`."""
+        state = self._legs.get(leg)
+        if state is None or state.play is None or play_id not in (None, state.play.play_id):
+            return
+        if state.loading:
+            self._play_failed(state, why)
+        else:
+            message = {"t": "stop_play", "leg": state.number, "play_id": state.play.play_id, "why": why}
+            state.call.worker.channel.send(message)
+
+    # --- recording -----------------------------------------------------------------------------------------------
+
+    def record(self, call_id: str, *, outside: str, ours: str, parts: Parts) -> datetime | None:
+        """Keep both legs from now on; return the start of the recording, or None if the call is gone."""
+        call = self._calls.get(call_id)
+        if call is None:
+            return None
+        if call.recording is not None:
+            raise RuntimeError("internal error: a call is recorded twice")
+        now_utc, mono_ns = self._clock.now(), time.monotonic_ns()
+        call.recording = RecordingState(
+            source=parts,
+            outside=self._legs.get(outside),
+            ours=self._legs.get(ours),
+            started_unix_ns=_nanoseconds(now_utc),
+            started_mono_ns=mono_ns,
+            spec=parts.next_part(now_utc),
+            part_started_mono_ns=mono_ns,
+        )
+        self._send_record(call, call.recording, resume=False)
+        return now_utc
+
+    def hold(self, call_id: str, *, on: bool) -> None:
+        """Keep no audio of either side while one holds the other (NOT-20)."""
+        if (recording := self._recording(call_id)) is not None:
+            recording.held = on
+            self._send(call_id, {"t": "hold", "on": on})
+
+    def pause(self, call_id: str, *, on: bool) -> None:
+        """Keep no audio while somebody paused the recording (LAW-72)."""
+        if (recording := self._recording(call_id)) is not None:
+            recording.paused = on
+            self._send(call_id, {"t": "pause", "on": on})
+
+    def seal(self, call_id: str, reason: str = "") -> bool:
+        """End a recording and make it durable; return whether there was one. Sealed or RecordingFailed follows."""
+        recording = self._recording(call_id)
+        if recording is None:
+            return False
+        recording.ending, recording.reason = "seal", reason
+        recording.ended_mono_ns = time.monotonic_ns()
+        self._send(call_id, {"t": "seal", "reason": reason})
+        return True
+
+    def discard(self, call_id: str) -> bool:
+        """Stop a recording and remove its files; return whether there was one. Discarded or RecordingFailed follows."""
+        call = self._calls.get(call_id)
+        if call is None or call.recording is None:
+            return False
+        call.recording.ending = "discard"
+        self._send_discard(call, call.recording)
+        return True
+
+    # --- inside: calls -------------------------------------------------------------------------------------------
+
+    def _number(self) -> int:
+        self._next_number += 1
+        return self._next_number
+
+    def _new_call(self, call_id: str) -> CallState:
+        able = [worker for worker in self._workers if not worker.gone]
+        if not able or self._stopping:
+            raise CapacityError("found no media worker running; see the log for why it does not start")
+        worker = min(able, key=lambda each: each.legs)
+        call = CallState(self._number(), call_id, worker)
+        self._calls[call_id] = call
+        self._reports.add_call(call)
+        return call
+
+    def _recording(self, call_id: str) -> RecordingState | None:
+        """Return a call's recording unless it ends already."""
+        call = self._calls.get(call_id)
+        if call is None or call.recording is None or call.recording.ending:
+            return None
+        return call.recording
+
+    def _call_ended(self, call: CallState) -> None:
+        """A recording is sealed, removed or given up."""
+        call.recording = None
+        self._forget_if_done(call)
+
+    def _forget_if_done(self, call: CallState) -> None:
+        if not call.legs and call.recording is None and self._calls.get(call.name) is call:
+            del self._calls[call.name]
+            self._reports.forget_call(call)
+
+    # --- inside: messages ----------------------------------------------------------------------------------------
+
+    def _send(self, call_id: str, message: dict[str, object]) -> None:
+        call = self._calls[call_id]
+        call.worker.channel.send({**message, "call": call.number})
+
+    def _send_open(self, leg: LegState) -> None:
+        pair = leg.pair
+        message = leg.open_message(time.monotonic_ns())
+        leg.call.worker.channel.send(message, (pair.rtp.fileno(), pair.rtcp.fileno()))
+
+    def _send_record(self, call: CallState, recording: RecordingState, *, resume: bool) -> None:
+        started = recording.started_unix_ns + recording.part_started_mono_ns - recording.started_mono_ns
+        call.worker.channel.send(
+            {
+                "t": "record",
+                "call": call.number,
+                "outside": recording.outside.number if recording.outside is not None else None,
+                "ours": recording.ours.number if recording.ours is not None else None,
+                "spec": recording.spec.to_wire(),
+                "started_unix_ns": started,
+                "started_mono_ns": recording.part_started_mono_ns,
+                "held": recording.held,
+                "paused": recording.paused,
+                "resume": resume,
+            }
+        )
+
+    def _send_discard(self, call: CallState, recording: RecordingState) -> None:
+        spec = recording.spec
+        paths = [str(spec.path), str(spec.sealed_path)]
+        for part in recording.parts:
+            partial = Path(part.path)
+            paths += [str(partial), str(partial.with_suffix(".crec"))]
+        message = {"t": "discard", "call": call.number, "spec": spec.to_wire(), "paths": paths}
+        call.worker.channel.send(message)
+
+    def _send_play(self, leg: LegState, play: Play, asset: str) -> None:
+        message = {
+            "t": "play",
+            "leg": leg.number,
+            "play_id": play.play_id,
+            "kind": play.kind.value,
+            "asset": asset,
+            "loop": play.loop,
+            "wait": play.start is PlayStart.ON_MEDIA,
+            "lead_in_ms": play.lead_in_ms,
+            "maximum_ms": play.maximum_ms,
+        }
+        leg.call.worker.channel.send(message, (self._audio[asset],))
+
+    async def _load_and_play(self, leg: LegState, play: Play, path: Path) -> None:
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+        except OSError as error:
+            log.warning("prompt %s cannot be read: %s", path, error.strerror)
+            if leg.play is play and leg.loading:
+                self._play_failed(leg, "error")
+            return
+        self._files[path] = self._keep_audio(data)
+        if leg.play is play and leg.loading and self._legs.get(leg.name) is leg:
+            leg.loading = False
+            self._send_play(leg, play, self._files[path])
+
+    def _keep_audio(self, data: bytes) -> str:
+        """Put audio where a worker can read it without a disk; return its digest."""
+        digest = hashlib.sha256(data).hexdigest()
+        if digest in self._audio:
+            self._audio.move_to_end(digest)
+            return digest
+        if len(self._audio) >= _AUDIO_LIMIT:
+            os.close(self._audio.popitem(last=False)[1])
+        descriptor = os.memfd_create("callrec-prompt", os.MFD_CLOEXEC)
+        os.write(descriptor, data)
+        self._audio[digest] = descriptor
+        return digest
+
+    def _play_failed(self, leg: LegState, why: str) -> None:
+        """Tell a play that never reached its listener, or was lost with its worker."""
+        play, leg.play, leg.loading = leg.play, None, False
+        if play is not None:
+            self._tell(played_nothing(leg, play, why, self._clock.now().timestamp()))
+
+    # --- inside: workers -----------------------------------------------------------------------------------------
+
+    async def _start_worker(self) -> WorkerProcess:
+        for _ in range(_START_ATTEMPTS):
+            try:
+                worker = await asyncio.to_thread(WorkerProcess.start, self._clock.monotonic())
+            except OSError as error:
+                log.error("a media worker does not start: %s", error.strerror)  # noqa: TRY400 - the reason is enough
+                await asyncio.sleep(0.2)
+                continue
+            asyncio.get_running_loop().add_reader(worker.channel.fileno(), self._read, worker)
+            return worker
+        raise CapacityError("no media worker can be started; see the log for why")
+
+    def _read(self, worker: WorkerProcess) -> None:
+        """Take in everything a worker has said."""
+        for message, _ in worker.channel.receive():
+            worker.heard_at = self._clock.monotonic()
+            if message["t"] == "hello":
+                worker.ready = True
+            else:
+                self._reports.take(worker.pid, message)
+        if worker.channel.closed:
+            self._lost(worker, "died")
+
+    async def _watch(self) -> None:
+        """Look after the workers: ping them, flush what they were slow to read, replace those that are gone."""
+        checked_at = self._clock.monotonic()
+        while True:
+            await asyncio.sleep(CHECK_S)
+            now = self._clock.monotonic()
+            paused = now - checked_at > _PAUSED_S
+            checked_at = now
+            for worker in [*self._workers, *([self._spare] if self._spare is not None else [])]:
+                self._check(worker, now, paused=paused)
+            self._ended = [worker for worker in self._ended if not worker.reap()]
+            await self._fill_up()
+
+    def _check(self, worker: WorkerProcess, now: float, *, paused: bool) -> None:
+        self._read(worker)  # silence is judged only after everything said has been heard
+        if worker.channel.closed:
+            return
+        if worker.gone:
+            self._lost(worker, "died")
+            return
+        if paused or not worker.ready:
+            worker.heard_at = max(worker.heard_at, now) if paused else worker.heard_at
+        if now - worker.heard_at > (SILENCE_S if worker.ready else 5 * SILENCE_S):
+            log.warning("media worker %d is silent for %.1f s: replaced", worker.pid, now - worker.heard_at)
+            self._lost(worker, "silent")
+            return
+        worker.channel.flush()
+        if now - worker.pinged_at >= PING_S:
+            worker.pinged_at = now
+            self._pings += 1
+            worker.channel.send({"t": "ping", "n": self._pings})
+
+    def _let_go(self, worker: WorkerProcess) -> None:
+        descriptor = worker.channel.fileno()
+        if descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(descriptor)
+
+    def _lost(self, worker: WorkerProcess, reason: str) -> None:
+        """Take a worker's calls away from it and give them to the spare."""
+        self._let_go(worker)
+        worker.kill()
+        if not worker.reap():
+            self._ended.append(worker)
+        if worker is self._spare:
+            self._spare = None
+        if worker not in self._workers or self._stopping:
+            return
+        self._workers.remove(worker)
+        log.warning("media worker %d %s", worker.pid, reason)
+        calls = [call for call in self._calls.values() if call.worker is worker]
+        spare, self._spare = self._spare, None
+        if spare is None or spare.gone:
+            self._tasks.start("replace", self._replace_later(worker, calls, reason))
+        else:
+            self._workers.append(spare)
+            self._move(worker, spare, calls, reason)
+            self._tasks.start("spare", self._fill_up())
+
+    async def _replace_later(self, worker: WorkerProcess, calls: list[CallState], reason: str) -> None:
+        try:
+            fresh = await self._start_worker()
+        except CapacityError as error:
+            for call in calls:
+                self._tell(MediaLost(call.name, str(error)))
+            return
+        self._workers.append(fresh)
+        self._move(worker, fresh, [call for call in calls if call.worker is worker], reason)
+
+    async def _fill_up(self) -> None:
+        """See to it that there are enough workers and a spare one."""
+        with suppress(CapacityError):  # tried again at the next check
+            while len(self._workers) < self._worker_count and not len(self._tasks) > 8:
+                self._workers.append(await self._start_worker())
+            if self._spare is None:
+                worker = await self._start_worker()
+                if self._spare is None:
+                    self._spare = worker
+                else:
+                    self._let_go(worker)
+                    worker.close()
+                    self._ended.append(worker)
+
+    def _move(self, old: WorkerProcess, new: WorkerProcess, calls: list[CallState], reason: str) -> None:
+        """Build up calls anew in another worker: legs, links, tones, recordings with their next part."""
+        for call in calls:
+            call.worker = new
+            new.legs += len(call.legs)
+            self._restore(call, old, reason)
+        self._tell(WorkerReplaced(old.pid, new.pid, reason, len(calls)))
+
+    def _restore(self, call: CallState, old: WorkerProcess, reason: str) -> None:
+        channel = call.worker.channel
+        for leg in call.legs.values():
+            self._send_open(leg)
+            if leg.remote is not None:
+                channel.send(leg.remote_message(leg.remote, keep=True))
+            channel.send(_digits(leg))
+        if call.recording is not None:
+            self._restore_recording(call, call.recording, old, reason)
+        for leg in call.legs.values():
+            if leg.peer is not None and leg.number < leg.peer.number:
+                channel.send(_link(leg, leg.peer))
+            if leg.play is not None and not leg.loading:
+                if leg.play.loop:
+                    self.play(leg.name, leg.play)
+                else:
+                    self._play_failed(leg, "worker")
+
+    def _restore_recording(self, call: CallState, recording: RecordingState, old: WorkerProcess, reason: str) -> None:
+        recording.parts.append(self._reports.abandoned(recording))
+        if recording.ending == "discard":
+            self._send_discard(call, recording)
+            return
+        if recording.ending:
+            self._reports.ended(call, recording)
+            return
+        recording.part_started_mono_ns = self._gap_start(recording, old, reason)
+        recording.kept_ms = 0
+        recording.spec = recording.source.next_part(self._clock.now())
+        self._send_record(call, recording, resume=True)
+
+    def _gap_start(self, recording: RecordingState, old: WorkerProcess, reason: str) -> int:
+        """Return from when on the lost worker's audio is taken as lost, in nanoseconds of the monotonic clock.
+
+        At the earliest what it reported as written; it had cut its batches 0.3 s behind the wire when it was last
+        seen alive, or died just now.
+        """
+        kept = recording.part_started_mono_ns + recording.kept_ms * 1_000_000
+        silent_s = self._clock.monotonic() - old.heard_at if reason == "silent" else 0.0
+        alive = time.monotonic_ns() - int(silent_s * 1e9)
+        return max(kept, alive - 300_000_000, recording.part_started_mono_ns)
+
+
+def played_nothing(leg: LegState, play: Play, why: str, now: float) -> Played:
+    """Return the evidence of a play of which nothing is known to have been heard."""
+    return Played(
+        call_id=leg.call.name,
+        leg=leg.name,
+        play_id=play.play_id,
+        kind=play.kind.value,
+        completed=False,
+        interrupted_by=why,
+        codec=leg.remote.codec_name if leg.remote is not None else "",
+        expected_ms=0,
+        sent_ms=0,
+        packets_sent=0,
+        packets_refused=0,
+        first_sequence=None,
+        last_sequence=None,
+        started_at=now,
+        ended_at=now,
+        far_direction="sendrecv",
+    )
+
+
+def _link(a: LegState, b: LegState) -> dict[str, object]:
+    return {"t": "link", "a": a.number, "b": b.number}
+
+
+def _digits(leg: LegState) -> dict[str, object]:
+    return {"t": "digits", "leg": leg.number, "pass": leg.digits is DigitPolicy.PASS}
+
+
+def _nanoseconds(instant: datetime) -> int:
+    """Return the nanoseconds since 1970 of an instant, exactly."""
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many descriptors as the system does: a call takes four."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

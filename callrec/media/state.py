@@ -1,0 +1,136 @@
+"""What the recorder wants of each call's media: enough to build it up again in another worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Protocol
+
+from callrec.media.channel import Message
+from callrec.media.commands import DigitPolicy, Play, RemoteMedia
+from callrec.media.events import Part
+from callrec.media.ports import BoundPair
+from callrec.media.process import WorkerProcess
+from callrec.vault.part_writer import PartSpec
+
+
+class Parts(Protocol):
+    """Gives out the parts of one recording: the vault's PartSource."""
+
+    recording_id: str
+
+    def next_part(self, now_utc: object, /) -> PartSpec:
+        """Return the next part."""
+
+
+@dataclass(slots=True)
+class LegState:
+    """One leg as it shall be."""
+
+    number: int
+    name: str
+    call: CallState
+    pair: BoundPair
+    ssrc: int
+    sequence: int
+    timestamp: int
+    last_at: int | None = None
+    """When the stream last sent, in nanoseconds of the monotonic clock; None before it did."""
+    remote: RemoteMedia | None = None
+    digits: DigitPolicy = DigitPolicy.CONSUME
+    peer: LegState | None = None
+    play: Play | None = None
+    """The play under way, or None."""
+    loading: bool = False
+    """Its audio is still being read from a file."""
+
+    def open_message(self, now_ns: int) -> Message:
+        """Return the message that opens this leg in a worker; its stream goes on where it was, as far as is known."""
+        sequence, timestamp = self.sequence, self.timestamp
+        if self.last_at is not None:
+            # What was sent since the last report is unknown: go on beyond it, so that no number is used twice.
+            elapsed_ms = max(0, now_ns - self.last_at) // 1_000_000
+            sequence = (sequence + elapsed_ms // 10 + 50) & 0xFFFF
+        return {
+            "t": "open",
+            "leg": self.number,
+            "call": self.call.number,
+            "ssrc": self.ssrc,
+            "sequence": sequence,
+            "timestamp": timestamp,
+            "last_at": self.last_at,
+        }
+
+    def remote_message(self, remote: RemoteMedia, *, keep: bool) -> Message:
+        """Return the message that tells a worker the far end."""
+        host, port = _destination(remote)
+        return {
+            "t": "remote",
+            "leg": self.number,
+            "host": host,
+            "port": port,
+            "payload_type": remote.payload_type,
+            "codec": remote.codec_name,
+            "clock_rate": remote.clock_rate,
+            "telephone_event": remote.telephone_event,
+            "packet_time_ms": remote.packet_time_ms,
+            "nat": remote.nat,
+            "permitted": list(remote.media_addresses),
+            "may_send": remote.may_send and host is not None,
+            "may_receive": remote.may_receive,
+            "keep": keep,
+        }
+
+
+@dataclass(slots=True)
+class RecordingState:
+    """One recording as it shall be."""
+
+    source: Parts
+    outside: LegState | None
+    ours: LegState | None
+    started_unix_ns: int
+    started_mono_ns: int
+    spec: PartSpec
+    part_started_mono_ns: int
+    held: bool = False
+    paused: bool = False
+    ending: str = ""
+    """Empty, `seal`, `discard` or `failed`."""
+    reason: str = ""
+    ended_mono_ns: int = 0
+    kept_ms: int = 0
+    """Up to where the present part is known to be written, from its start."""
+    parts: list[Part] = field(default_factory=list)
+    """Parts that a lost worker left behind."""
+
+    @property
+    def part_offset_ms(self) -> int:
+        """Return where the present part starts, from the start of the recording."""
+        return (self.part_started_mono_ns - self.started_mono_ns) // 1_000_000
+
+
+@dataclass(slots=True)
+class CallState:
+    """One call's media, all of it in one worker."""
+
+    number: int
+    name: str
+    worker: WorkerProcess
+    legs: dict[str, LegState] = field(default_factory=dict)
+    recording: RecordingState | None = None
+    closing: bool = False
+
+
+def _destination(remote: RemoteMedia) -> tuple[str | None, int]:
+    """Return host and port to send to; the host is None where the SDP says nowhere (`c=0.0.0.0`, port 0)."""
+    if remote.address is None or remote.address.port == 0:
+        return None, 0
+    host, scope_mark, scope = remote.address.host.partition("%")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return None, 0  # a host name in SDP: its source will be believed only through media_addresses or nat
+    if address.is_unspecified:
+        return None, 0
+    return f"{address}{scope_mark}{scope}", remote.address.port
