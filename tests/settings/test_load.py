@@ -203,8 +203,10 @@ def test_law_6_and_names_a_rule_uses_are_checked(tmp_path: Path, old: str, new: 
         ('[[route]]\nrule = "in"\ndestination = "sip:10.0.0.1"', 'callrec.toml:2: route[0].rule: found "in"'),
         ("\n".join(["[[peer]]\nname='a'\nrole='pbx'\naddresses=['10.0.0.1']"] * 2), "callrec.toml:6: peer[1].name"),
         (
-            "[[peer]]\nname='a'\nrole='pbx'\naddresses=['10.0.0.1']\n"
-            "[[peer]]\nname='b'\nrole='pbx'\naddresses=['::1', '10.0.0.1']",
+            (
+                "[[peer]]\nname='a'\nrole='pbx'\naddresses=['10.0.0.1']\n"
+                "[[peer]]\nname='b'\nrole='pbx'\naddresses=['::1', '10.0.0.1']"
+            ),
             'callrec.toml:8: peer[1].addresses[1]: found "10.0.0.1", expected an address that peer "a" does not have',
         ),
         ("[[menu]]\nname='m'\n[menu.digits]\n1='sip:1@h'\n9='sip:h'", 'callrec.toml:5: menu[0].digits.9: found "9"'),
