@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from callrec.errors import PeerError
 from callrec.identifiers import RandomBytes
+from callrec.vault.atomic_file import sync_folder
 from callrec.vault.recording_format import (
     SALT_LENGTH,
     TAG_LENGTH,
@@ -213,7 +214,7 @@ class PartWriter:
             OSError: if that failed; it may be repeated.
         """
         while self._folders_to_sync:
-            _sync_folder(self._folders_to_sync[-1])
+            sync_folder(self._folders_to_sync[-1])
             self._folders_to_sync.pop()
 
     def synced(self) -> None:
@@ -258,7 +259,7 @@ class PartWriter:
             self.spec.path.rename(self.spec.sealed_path)
             self._state = _State.PUBLISHED
         if not synced:
-            _sync_folder(self.spec.path.parent)
+            sync_folder(self.spec.path.parent)
         self._release()
         spec = self.spec
         path, started_at_ns = spec.sealed_path, self._header.started_at_ns
@@ -345,14 +346,6 @@ def _make_folders(folder: Path) -> list[Path]:
         made.append(missing)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return made
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _write_at(fd: int, data: bytes, offset: int) -> None:

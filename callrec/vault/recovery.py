@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from callrec.errors import IntegrityError
+from callrec.vault.atomic_file import sync_folder
 from callrec.vault.part_framing import scan_frames
 from callrec.vault.recording_format import HEADER_LENGTH, Header
 
@@ -198,9 +199,5 @@ def _publish(path: Path, fd: int) -> Path:
     final = path.with_suffix(".crec")
     os.fsync(fd)
     path.rename(final)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
     return final
