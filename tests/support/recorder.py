@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import wave
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import Any, Self
 
 from demonstration.telephony.messages import Address
 from tests.support.ports import free_block, free_port
-from tests.support.processes import Program
+from tests.support.processes import Program, wait_until
 
 COMMAND = Path(sys.executable).parent / "callrec"
 TRUNK, PBX = "127.0.0.11", "127.0.0.2"
@@ -96,8 +97,8 @@ class Plan:
     pbx_port: int = 0
     pbx_transport: str = "udp"
     answer_timeout: str = "30s"
-    routes: str = ""
-    """Routes in place of the one that sends every call from the trunk to the PBX."""
+    first_routes: str = ""
+    """Routes that are tried before the one that sends every call from the trunk to the PBX."""
     rule: str = ""
     """Lines added to the capture rule, such as `menu = "main"`."""
     more: str = ""
@@ -161,11 +162,11 @@ class Recorder:
             rtp_first=self.rtp[0],
             rtp_last=self.rtp[1],
             workers=plan.workers,
-            routes=plan.routes or route,
+            routes=plan.first_routes.replace("PBX_PORT", str(plan.pbx_port)) + route,
             notice=plan.notice,
             rule=plan.rule,
             mqtt=f'[mqtt]\nurl = "{plan.mqtt_url}"' if plan.mqtt_url else "",
-            more=plan.more,
+            more=plan.more.replace("PBX_PORT", str(plan.pbx_port)),
         )
         self.configuration.write_text(text)
 
@@ -224,7 +225,7 @@ class Recorder:
             probe.sendto(request.encode(), self.sip)
             return probe.recv(4096).startswith(b"SIP/2.0 200")
         except OSError:
-            time.sleep(0.02)  # a refused port answers at once: leave the recorder the processor
+            threading.Event().wait(0.02)  # a refused port answers at once: leave the recorder the processor
             return False
 
     def kill(self) -> None:
@@ -280,15 +281,14 @@ class Recorder:
 
     def wait_items(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
         """Wait until so many calls are over, and return them all."""
-        deadline = time.monotonic() + timeout
         items: list[dict[str, Any]] = []
-        while time.monotonic() < deadline:
-            items = self.find()
-            if sum(not item["in_progress"] for item in items) >= count:
-                return items
-            time.sleep(0.1)  # the command takes longer than this itself
-        said = [(item["outcome"], item["outcome_reason"], item["in_progress"]) for item in items]
-        raise AssertionError(f"{count} ended calls were expected within {timeout} s, found {said}\n{self.tail()}")
+
+        def all_over() -> bool:
+            items[:] = self.find()
+            return sum(not item["in_progress"] for item in items) >= count
+
+        wait_until(all_over, f"{count} calls are over", timeout)
+        return items
 
     def tail(self) -> str:
         """Return the end of the recorder's log, for the message of a failure."""
