@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callrec.catalogue.items import Row, pack
@@ -41,11 +41,10 @@ def _hash(row: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(row["previous"] + len(text).to_bytes(4, "big") + text + body).digest()
 
 
-async def add(connection: AsyncConnection, draft: Draft, sealer: Sealer) -> int:
+def add(connection: Connection, draft: Draft, sealer: Sealer) -> int:
     """Add an entry inside the writer's transaction; return its number. Without any key it holds no detail."""
-    last = (
-        await connection.execute(select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1))
-    ).one_or_none()
+    newest = select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)
+    last = connection.execute(newest).one_or_none()
     number = 1 if last is None else last.number + 1
     body: bytes | None = None
     if draft.key is not None:
@@ -62,7 +61,7 @@ async def add(connection: AsyncConnection, draft: Draft, sealer: Sealer) -> int:
         "body": body,
         "previous": _BEGINNING if last is None else last.hash,
     }
-    await connection.execute(insert(audit), [row | {"hash": _hash(row)}])
+    connection.execute(insert(audit), [row | {"hash": _hash(row)}])
     return int(number)
 
 

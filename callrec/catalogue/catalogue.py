@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -123,21 +123,25 @@ class Catalogue:
     async def _begin(self) -> None:
         await asyncio.wait_for(asyncio.to_thread(migrate, self._path), 4 * self._options.patience_s)
         engine = writer_engine(self._path)
+        writer = Writer(engine, self._numbers, health=self._health)
         try:
-            async with engine.begin() as connection:
-                skipped = await self._numbers.load(connection, restored=self._options.restored)
-                query = select(meta.c.value).where(meta.c.name == "published")
-                self._published = (await connection.execute(query)).scalar() or 0
+            skipped = await asyncio.wait_for(writer.in_thread(lambda: self._load(engine)), self._options.patience_s)
         except (SQLAlchemyError, OSError) as error:
-            await engine.dispose()
+            await writer.stop(self._options.patience_s)
             raise StorageUnavailable(f"catalogue {self._path}: cannot be read ({error})") from error
         self._readers = reader_engine(self._path)
-        self._writer = Writer(engine, self._numbers, health=self._health)
+        self._writer = writer
         self._writer.start()
         self._health(None)
         if skipped is not None:
             data = {"skipped_from": skipped.start, "skipped_upto": skipped.stop - 1}
             await self.tell([Event("system", "recovered", None, data)])
+
+    def _load(self, engine: Engine) -> range | None:
+        with engine.begin() as connection:
+            query = select(meta.c.value).where(meta.c.name == "published")
+            self._published = connection.execute(query).scalar() or 0
+            return self._numbers.load(connection, restored=self._options.restored)
 
     async def close(self) -> None:
         """Write what is waiting, then close every file."""
@@ -218,12 +222,12 @@ class Catalogue:
             IntegrityError (of SQLAlchemy): if there is a call with this id already.
         """
         key = None if new.identity_key_id is None else await self._key(new.identity_key_id)
-        call = self._maker.opened(new, key)
+        call, row, steps = self._maker.opened(new, key)
         self._live[new.call_id] = call
 
         def number(numbers: Numbers) -> list[Step]:
-            call.row["sequence"] = numbers.next_call()
-            return call.steps
+            call.row["sequence"] = row["sequence"] = numbers.next_call()
+            return steps
 
         await self._store(call, number, events, self._options.open_patience_s)
         return int(call.row["sequence"])
@@ -487,7 +491,7 @@ class Catalogue:
             lambda connection, numbers: erasure.reduce(connection, numbers, call_ids, teller), events=len(call_ids) + 1
         )
 
-    async def _erase(self, run: Callable[[AsyncConnection, Numbers], Any], *, events: int = 0) -> Any:
+    async def _erase(self, run: Callable[[Connection, Numbers], Any], *, events: int = 0) -> Any:
         return await self._write(Change(None, run=run, events=events), self._options.patience_s)
 
     async def discard_audio(self, call_id: str, due: erasure.LedgerDue, events: Sequence[Event] = ()) -> None:
@@ -563,15 +567,15 @@ class Catalogue:
         return {row["outcome_reason"] or "in_progress": row["calls"] for row in await self._rows(query)}
 
 
-async def _touch(connection: AsyncConnection, numbers: Numbers) -> None:
+def _touch(connection: Connection, numbers: Numbers) -> None:
     """Write a little, to see whether writing works."""
     del numbers
-    await set_meta(connection, "touched", 1)
+    set_meta(connection, "touched", 1)
 
 
-def _published(upto: int) -> Callable[[AsyncConnection, Numbers], Any]:
-    async def run(connection: AsyncConnection, numbers: Numbers) -> None:
+def _published(upto: int) -> Callable[[Connection, Numbers], Any]:
+    def run(connection: Connection, numbers: Numbers) -> None:
         del numbers
-        await set_meta(connection, "published", upto)
+        set_meta(connection, "published", upto)
 
     return run

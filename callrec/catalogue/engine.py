@@ -10,10 +10,10 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from callrec.catalogue.errors import StorageUnavailable
 
@@ -53,16 +53,17 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def writer_engine(path: Path) -> AsyncEngine:
+def writer_engine(path: Path) -> Engine:
     """Return the engine with the one connection that writes."""
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        poolclass=AsyncAdaptedQueuePool,
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,
+        connect_args={"check_same_thread": False},
     )
-    event.listen(engine.sync_engine, "connect", _on_connect(read_only=False))
-    event.listen(engine.sync_engine, "begin", _begin_immediate)
+    event.listen(engine, "connect", _on_connect(read_only=False))
+    event.listen(engine, "begin", _begin_immediate)
     return engine
 
 

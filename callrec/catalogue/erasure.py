@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callrec.catalogue.live import DELETE_PARTS_OF_CALL
@@ -83,45 +83,45 @@ async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[
     ]
 
 
-async def mark(connection: AsyncConnection, call_ids: Sequence[str]) -> None:
+def mark(connection: Connection, call_ids: Sequence[str]) -> None:
     """Mark rows as being erased."""
-    await connection.execute(
+    connection.execute(
         update(calls).where(calls.c.call_id.in_(call_ids), calls.c.erasure.is_(None)).values(erasure=ERASING)
     )
 
 
-async def reduce(connection: AsyncConnection, numbers: Numbers, call_ids: Sequence[str], teller: Teller) -> None:
+def reduce(connection: Connection, numbers: Numbers, call_ids: Sequence[str], teller: Teller) -> None:
     """Reduce rows to their stubs and queue the events; rows that are stubs already are left alone."""
     query = select(calls).where(calls.c.call_id.in_(call_ids), calls.c.erasure.is_distinct_from(ERASED))
-    rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+    rows = [dict(row) for row in (connection.execute(query)).mappings()]
     if not rows:
         return
     ids = [row["call_id"] for row in rows]
-    references = await _caller_refs(connection, ids)
-    await _keep_call_number(connection, rows)
+    references = _caller_refs(connection, ids)
+    _keep_call_number(connection, rows)
     for table in (number_index, name_index, parts):
-        await connection.execute(delete(table).where(table.c.call_id.in_(ids)))
+        connection.execute(delete(table).where(table.c.call_id.in_(ids)))
     for row in rows:
-        await connection.execute(update(calls).where(calls.c.call_id == row["call_id"]).values(_stub(row)))
-    await _stub_events(connection, ids, teller.now)
+        connection.execute(update(calls).where(calls.c.call_id == row["call_id"]).values(_stub(row)))
+    _stub_events(connection, ids, teller.now)
     events = [_recording_erased(row, teller) for row in rows if row["recording_id"] is not None]
     events.append(Event("subject", "erased", None, {"caller_refs": references, "call_ids": ids}))
     told = [outbox_row(teller.sealer, teller.envelope(event), event.data, numbers) for event in events]
-    await connection.execute(INSERT_OUTBOX, told)
+    connection.execute(INSERT_OUTBOX, told)
 
 
-async def _caller_refs(connection: AsyncConnection, ids: Sequence[str]) -> list[str]:
+def _caller_refs(connection: Connection, ids: Sequence[str]) -> list[str]:
     index = number_index.c
     query = select(index.caller_ref).where(index.call_id.in_(ids), index.caller_ref.is_not(None)).distinct()
-    return sorted((await connection.execute(query)).scalars())
+    return sorted((connection.execute(query)).scalars())
 
 
-async def _keep_call_number(connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]) -> None:
+def _keep_call_number(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Remember the highest call number: a stub has none, and none is given twice."""
     highest = max((row["sequence"] or 0 for row in rows), default=0)
-    known = (await connection.execute(select(meta.c.value).where(meta.c.name == "calls"))).scalar() or 0
+    known = (connection.execute(select(meta.c.value).where(meta.c.name == "calls"))).scalar() or 0
     if highest > known:
-        await set_meta(connection, "calls", highest)
+        set_meta(connection, "calls", highest)
 
 
 def _stub(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def _stub(row: Mapping[str, Any]) -> dict[str, Any]:
     return values | {"erasure": ERASED, "month": month, "in_progress": False, "cut": False, "withheld": False}
 
 
-async def _stub_events(connection: AsyncConnection, ids: Sequence[str], now: datetime) -> None:
-    await connection.execute(
+def _stub_events(connection: Connection, ids: Sequence[str], now: datetime) -> None:
+    connection.execute(
         update(outbox)
         .where(outbox.c.call_id.in_(ids))
         .values(
@@ -161,9 +161,9 @@ async def due_entries(connection: AsyncConnection) -> list[LedgerDue]:
     return [LedgerDue(row.kind, row.body, row.due_id) for row in rows]
 
 
-async def paid(connection: AsyncConnection, due_ids: Sequence[str]) -> None:
+def paid(connection: Connection, due_ids: Sequence[str]) -> None:
     """Forget owed entries that are in the ledger now."""
-    await connection.execute(delete(ledger_due).where(ledger_due.c.due_id.in_(due_ids)))
+    connection.execute(delete(ledger_due).where(ledger_due.c.due_id.in_(due_ids)))
 
 
 async def leftovers(connection: AsyncConnection, call_ids: Sequence[str]) -> list[str]:

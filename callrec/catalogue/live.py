@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -38,7 +38,6 @@ class LiveCall:
     row: dict[str, Any]
     identity: dict[str, Any] | None
     key: bytes | None
-    steps: list[Step] = field(default_factory=list)
 
     @property
     def call_id(self) -> str:
@@ -57,18 +56,19 @@ class RowMaker:
     sealer: Sealer
     keys: IndexKeys | None
 
-    def opened(self, new: NewCall, key: bytes | None) -> LiveCall:
-        """Return a new call with the steps that store it; without a key it keeps no number and no name."""
+    def opened(self, new: NewCall, key: bytes | None) -> tuple[LiveCall, Parameters, list[Step]]:
+        """Return a new call, its row, and the steps that store it; without a key it keeps no number and no name."""
         row = _new_row(new)
         call = LiveCall(row, None, key)
         if key is None:
             row["identity_key_id"] = None
             row["flags"] = [*dict.fromkeys((*new.flags, IDENTITY_NOT_KEPT))]
-        call.steps = [Step(INSERT_CALL, [row], rank=0)]
+        stored = dict(row)
+        steps = [Step(INSERT_CALL, [stored], rank=0)]
         if key is not None:
-            row["identity"] = self._seal_identity(call, new.identity)
-            call.steps += self._index_steps(call)
-        return call
+            stored["identity"] = self._seal_identity(call, new.identity)
+            steps += self._index_steps(call)
+        return call, stored, steps
 
     def changed(self, call: LiveCall, change: CallChange) -> list[Step]:
         """Change a call in memory and return the steps that do so in the store."""

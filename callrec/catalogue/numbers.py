@@ -11,8 +11,7 @@ import asyncio
 import logging
 from typing import Protocol
 
-from sqlalchemy import delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete, func, insert, select
 
 from callrec.catalogue.tables import calls, meta, outbox
 from callrec.errors import CallrecError
@@ -63,11 +62,11 @@ class RunningNumbers:
         self._noted = 0
         self._tasks = Tasks("event numbers")
 
-    async def load(self, connection: AsyncConnection, *, restored: bool) -> range | None:
+    def load(self, connection: Connection, *, restored: bool) -> range | None:
         """Read where the numbers stand; return those skipped if the catalogue was restored from a backup."""
-        notes = {row.name: row.value for row in await connection.execute(select(meta))}
-        last_call = (await connection.execute(select(func.max(calls.c.sequence)))).scalar() or 0
-        last_event = (await connection.execute(select(func.max(outbox.c.sequence)))).scalar() or 0
+        notes = {row.name: row.value for row in connection.execute(select(meta))}
+        last_call = connection.execute(select(func.max(calls.c.sequence))).scalar() or 0
+        last_event = connection.execute(select(func.max(outbox.c.sequence))).scalar() or 0
         self._call = self._kept_call = max(last_call, notes.get("calls", 0))
         self._noted = notes.get("reserved", 0)
         upto = self._ledger.reserved_upto
@@ -99,11 +98,11 @@ class RunningNumbers:
             # A call is worth more than the block: only a restore could give such a number twice.
             log.warning("event numbers up to %d are not reserved in the ledger: %s", upto, error)
 
-    async def note(self, connection: AsyncConnection) -> None:
+    def note(self, connection: Connection) -> None:
         """Write the reserved block into the catalogue."""
         upto = self._ledger.reserved_upto
         if upto != self._noted:
-            await set_meta(connection, "reserved", upto)
+            set_meta(connection, "reserved", upto)
 
     def next_call(self) -> int:
         """Return the node's next call number."""
@@ -129,7 +128,7 @@ class RunningNumbers:
         await self._tasks.stop()
 
 
-async def set_meta(connection: AsyncConnection, name: str, value: int) -> None:
+def set_meta(connection: Connection, name: str, value: int) -> None:
     """Set one number of the meta table."""
-    await connection.execute(delete(meta).where(meta.c.name == name))
-    await connection.execute(insert(meta), [{"name": name, "value": value}])
+    connection.execute(delete(meta).where(meta.c.name == name))
+    connection.execute(insert(meta), [{"name": name, "value": value}])
