@@ -56,8 +56,8 @@ class Relay:
         reception.received += 1
         if sequence == reception.expected:
             reception.expected = (sequence + 1) & 0xFFFF
-        else:
-            reception.jumped(sequence)
+        elif reception.jumped(sequence) and leg.forward is not None:
+            leg.forward.outgoing.source_ssrc = -1  # its numbers began anew: they are anchored anew below
         leg.last_at = now_ns
         view = self._views[length]
         if leg.store is not None:
@@ -93,7 +93,7 @@ class Relay:
         reads = _READS_WHILE_SETTLING if leg.connected_to is not None else 1
         for _ in range(reads):
             try:
-                data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE, 64)
+                data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE + 1, 64)
             except BlockingIOError:
                 leg.settled(now_ns)
                 return
@@ -108,7 +108,7 @@ class Relay:
         first_us: int | None = None
         for _ in range(2000):
             try:
-                data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE, 64)
+                data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE + 1, 64)
             except OSError:
                 break
             waited_ns = _waited(ancillary)

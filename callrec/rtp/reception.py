@@ -30,13 +30,15 @@ class Reception:
         else:
             self.jumped(sequence_number)
 
-    def jumped(self, sequence_number: int) -> None:
-        """Take in a sequence number that was not the expected one."""
+    def jumped(self, sequence_number: int) -> bool:
+        """Take in a sequence number that was not the expected one; return whether the numbers began anew."""
         ahead = (sequence_number - self.expected) & 0xFFFF
         if self.expected < 0 or MAX_DROPOUT <= ahead < 0x10000 - MAX_MISORDER:
             self.expected = (sequence_number + 1) & 0xFFFF  # the first packet, or a source that started again
-        elif ahead < MAX_DROPOUT:
+            return True
+        if ahead < MAX_DROPOUT:
             self.lost += ahead
             self.expected = (sequence_number + 1) & 0xFFFF
         elif self.lost:
             self.lost -= 1  # late, or a copy: no more than a count, as in RFC 3550 6.4.1
+        return False

@@ -1,0 +1,1 @@
+"""Tests of the media workers: real sockets, real worker processes."""
