@@ -1,5 +1,6 @@
 """SIP without I/O: messages and their parts, framing, and what is built on them (RFC 3261)."""
 
+from callrec.sip.digest import Challenge
 from callrec.sip.failure import parse_failure_reply, usable_via
 from callrec.sip.framing import KeepAlive, StreamFramer, is_keep_alive
 from callrec.sip.headers import Headers
@@ -10,6 +11,7 @@ from callrec.sip.via import Via
 
 __all__ = [
     "CSeq",
+    "Challenge",
     "Headers",
     "KeepAlive",
     "Message",
