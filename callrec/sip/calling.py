@@ -36,7 +36,8 @@ class Dial:
     session: bytes | None = None
     """The offer; None for a late offer."""
     headers: HeaderPairs = ()
-    """Passed as given, behind the endpoint's own; with a Content-Type of its own, that of the session."""
+    """Passed as given; where one has the name of a header that the endpoint would add (Max-Forwards, Contact, Allow,
+    Supported, User-Agent, Content-Type), it stands instead."""
     max_forwards: int = MAX_FORWARDS
     """One less than the INVITE that this one passes on, so that loops end (RFC 3261 16.6)."""
     routes: tuple[str, ...] = ()
@@ -66,13 +67,15 @@ class Calling:
 
     def _invite(self, dial: Dial, tag: str, branch: str) -> Request:
         core, body = self._core, dial.session or b""
-        pairs = [("Via", core.via(dial.flow, branch)), ("Max-Forwards", str(dial.max_forwards))]
+        pairs = [("Via", core.via(dial.flow, branch))]
         pairs += [("Route", route) for route in dial.routes]
         pairs += [("From", with_local_tag(dial.from_, tag)), ("To", str(dial.to.without_parameter("tag")))]
         pairs += [("Call-ID", dial.call_id or core.random(16).hex()), ("CSeq", "1 INVITE")]
-        pairs += [core.contact(dial.flow), *core.capabilities(), *core.named("User-Agent"), *dial.headers]
-        typed = any(name.lower() == "content-type" for name, _ in dial.headers)
-        pairs += body_headers(body, None)[-1:] if typed else body_headers(body, None)
+        given = {name.lower() for name, _ in dial.headers}
+        own = (("Max-Forwards", str(dial.max_forwards)), core.contact(dial.flow), *core.capabilities())
+        own += (*core.named("User-Agent"), *body_headers(body, None))
+        pairs += [pair for pair in own if pair[0].lower() not in given]
+        pairs += [pair for pair in dial.headers if pair[0].lower() != "content-length"]
         return Request("INVITE", dial.request_uri, Headers(pairs), body)
 
     def cancel(self, leg: Leg, headers: HeaderPairs, now: float) -> bool:

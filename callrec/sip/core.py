@@ -27,6 +27,10 @@ def _ready() -> tuple[int, HeaderPairs]:
     return 200, ()
 
 
+def _do_nothing() -> None:
+    pass
+
+
 def _never(_flow: Flow) -> bool:
     return False
 
@@ -49,6 +53,8 @@ class EndpointProfile:
     """The way to the next hop of a dialog that was set up by the given flow."""
     reply_to_source: Callable[[Flow], bool] = _never
     """Whether responses go to the source port even where the Via has no `rport` (a peer behind NAT)."""
+    wake: Callable[[], None] = _do_nothing
+    """Called when there is something to send or to tell where there was nothing: a driver plans its next round."""
     contact_user: str = "callrec"
     max_transactions: int = 20_000
     max_legs: int = 10_000
@@ -94,10 +100,14 @@ class Core:
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Queue a message for the driver."""
+        if not self.outgoing:
+            self.profile.wake()
         self.outgoing.append(Outgoing(data, flow))
 
     def tell(self, event: Event) -> None:
         """Queue an event for the user."""
+        if not self.events:
+            self.profile.wake()
         self.events.append(event)
 
     def token(self) -> str:

@@ -251,14 +251,14 @@ class Transactions:
     def _act(self, transaction: Transaction, action: Action, message: Request | Response | None) -> None:
         match action:
             case Action.SEND:
-                assert message is not None, "internal error: nothing to send"  # noqa: S101 - an impossibility
+                assert message is not None, "internal error: nothing to send"
                 transaction.data = message.serialize()
                 self._send(transaction.data, transaction.flow)
             case Action.RESEND:
                 if transaction.data:
                     self._send(transaction.data, transaction.flow)
             case Action.SEND_ACK:
-                assert isinstance(message, Response), "internal error: an ACK without a response"  # noqa: S101 - an impossibility
+                assert isinstance(message, Response), "internal error: an ACK without a response"
                 self._send(ack_to_failure(transaction.request, message).serialize(), transaction.flow)
             case Action.PASS_UP:
                 what = Happening.ACK if isinstance(message, Request) else Happening.RESPONSE

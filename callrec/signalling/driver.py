@@ -1,0 +1,313 @@
+"""The thin driver: receive, tell, send, and one timer (aioquic's manner)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from callrec.clock import Clock, SystemClock
+from callrec.signalling.counters import Counters
+from callrec.signalling.hooks import Hooks
+from callrec.signalling.rate_limit import RateLimit
+from callrec.signalling.routes import Routes
+from callrec.signalling.sockets import Listening, read_listening
+from callrec.signalling.tcp import TcpLimits, TcpTransport
+from callrec.signalling.udp import UdpListener
+from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
+from callrec.sip.events import Event, Flow
+from callrec.sip.framing import is_keep_alive
+from callrec.tasks import Tasks
+
+if TYPE_CHECKING:
+    from callrec.errors import PeerError
+    from callrec.identifiers import RandomBytes
+    from callrec.settings import Peer
+    from callrec.signalling.peers import Peers
+    from callrec.sip.uri import Uri
+
+log = logging.getLogger("callrec.signalling")
+
+SWEEP_S = 1.0
+"""Seconds between looks at idle and slow connections."""
+ROUNDS = 8
+"""Times that what is told and sent may lead to more of it before others get a turn."""
+NAMES_S = 300.0
+"""Seconds between look-ups of peers that are given by name."""
+
+
+def _ready() -> tuple[int, Sequence[tuple[str, str]]]:
+    return 200, ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """What the driver needs to know; `listen` holds texts such as `udp://127.0.0.1:5070`."""
+
+    listen: Sequence[str]
+    advertise: str = ""
+    user_agent: str = "callrec"
+    supported: tuple[str, ...] = ()
+    options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
+    max_transactions: int = 20_000
+    max_legs: int = 10_000
+    tcp: TcpLimits = field(default_factory=TcpLimits)
+
+
+class Driver:
+    """Carries bytes between sockets and one endpoint, and its events to `on_event`.
+
+    Wishes are made on `endpoint` directly; what they have to send leaves in the next turn of the loop.
+    """
+
+    def __init__(
+        self,
+        settings: DriverSettings,
+        peers: Peers,
+        on_event: Callable[[Event], None],
+        *,
+        clock: Clock | None = None,
+        random: RandomBytes = secrets.token_bytes,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._settings = settings
+        self._on_event = on_event
+        self.counters = Counters()
+        self._tasks = Tasks("signalling")
+        self._routes = Routes(peers, settings.advertise, self._clock.monotonic)
+        self.endpoint = Endpoint(self._profile(), random)
+        self._hooks = Hooks(
+            self._routes.is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic
+        )
+        self._tcp = TcpTransport(self.counters, self._tasks, self._hooks, settings.tcp)
+        self._udp: dict[object, UdpListener] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._planned: asyncio.Handle | None = None
+        self._in_round = False
+        self._complaints = RateLimit(5, 10.0)
+
+    def _profile(self) -> EndpointProfile:
+        settings = self._settings
+        return EndpointProfile(
+            user_agent=settings.user_agent,
+            advertise=self._routes.advertise,
+            supported=settings.supported,
+            options_reply=settings.options_reply,
+            route=self._routes.route_in_dialog,
+            reply_to_source=self._is_behind_nat,
+            wake=self.flush,
+            max_transactions=settings.max_transactions,
+            max_legs=settings.max_legs,
+        )
+
+    def _is_behind_nat(self, flow: Flow) -> bool:
+        peer = self.peers.match(flow.remote)
+        return peer is not None and peer.nat
+
+    # Life.
+
+    async def start(self) -> None:
+        """Listen everywhere, or nowhere.
+
+        Raises:
+            OperatorError: exit 78 where a place cannot be had.
+        """
+        await self.peers.look_up()
+        try:
+            self._bind()
+        except BaseException:
+            await self.stop()
+            raise
+        for listener in self._udp.values():
+            listener.start()
+        await self._tcp.start()
+        self._tasks.start("sweep", self._sweep())
+        self._tasks.start("names", self._look_up())
+        self.flush()
+
+    def _bind(self) -> None:
+        for text in self._settings.listen:
+            place = read_listening(text)
+            if place.transport == "udp":
+                listener = UdpListener(place, self.counters, self._hooks)
+                self._udp[listener.address] = listener
+                address = listener.address
+            else:
+                address = self._tcp.bind(place)
+            self._routes.places.append(Listening(place.transport, address))
+
+    async def stop(self) -> None:
+        """Send what is waiting, close every socket, end every task."""
+        self._round()
+        for planned in (self._timer, self._planned):
+            if planned is not None:
+                planned.cancel()
+        self._timer = self._planned = None
+        for listener in self._udp.values():
+            listener.close()
+        self._udp.clear()
+        await self._tcp.stop()
+        await self._tasks.stop()
+
+    @property
+    def listening(self) -> tuple[Listening, ...]:
+        """Where we listen, with the ports that were given out for port 0."""
+        return tuple(self._routes.places)
+
+    # What a user needs beside the endpoint.
+
+    @property
+    def peers(self) -> Peers:
+        """Who may speak to us."""
+        return self._routes.peers
+
+    def replace_peers(self, peers: Peers) -> None:
+        """Let other peers speak to us from now on (reload); calls that are up go on."""
+        self._routes.peers = peers
+
+    def peer_of(self, flow: Flow) -> Peer | None:
+        """Return the peer at the far end of a flow."""
+        return self.peers.match(flow.remote)
+
+    async def resolve(self, uri: Uri) -> Flow:
+        """Return the way to a SIP URI, for `Dial`.
+
+        Raises:
+            OperatorError: where the URI cannot be called, or no listening place leads there.
+            OSError: where the name cannot be found.
+        """
+        return await self._routes.resolve(uri)
+
+    def route_local(self, host: str) -> str:
+        """Return the address of ours that leads to an IP address, for `bind` and `advertise` left empty.
+
+        Raises:
+            OSError: where no route leads there.
+        """
+        return self._routes.local_address(host)
+
+    @property
+    def endpoint_counters(self) -> EndpointCounters:
+        """What the endpoint counts."""
+        return self.endpoint.counters
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections live."""
+        return len(self._tcp)
+
+    def flush(self) -> None:
+        """Plan a round for the next turn of the loop; many calls make one."""
+        if self._planned is None and not self._in_round:
+            self._planned = asyncio.get_running_loop().call_soon(self._round)
+
+    # The round.
+
+    def _receive(self, data: bytes, flow: Flow) -> None:
+        if is_keep_alive(data):
+            self.counters.keep_alives += 1
+            return
+        self.counters.received += 1
+        try:
+            error = self.endpoint.receive(data, flow, self._clock.monotonic())
+        except Exception:  # the outermost loop of signalling: one message must not end it
+            self.counters.internal_errors += 1
+            log.exception("internal error: a message of %d bytes from %s was dropped", len(data), flow.remote.host)
+            return
+        if error is not None:
+            self._complain(error, data, flow)
+
+    def _complain(self, error: PeerError, data: bytes, flow: Flow) -> None:
+        """Log an unparseable message, at a limited rate and without its content: it may hold numbers and names."""
+        self.counters.unparseable += 1
+        left_out = self._complaints.admits(self._clock.monotonic())
+        if left_out is not None:
+            log.warning(
+                "unparseable SIP from %s:%d over %s (%d bytes, status %d); %d more not logged",
+                *flow.remote, flow.transport, len(data), error.status, left_out,
+            )  # fmt: skip
+
+    def _round(self) -> None:
+        """Tell every event, send everything, set the timer anew."""
+        if self._in_round:
+            return
+        self._in_round = True
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
+        try:
+            # Sending may find a flow dead, which is an event again: bounded, the rest waits for the next turn.
+            for _ in range(ROUNDS):
+                if not (self._tell() | self._send()):
+                    break
+            else:
+                self._planned = asyncio.get_running_loop().call_soon(self._round)
+        finally:
+            self._in_round = False
+        self._arm()
+
+    def _tell(self) -> bool:
+        told = False
+        while (event := self.endpoint.next_event()) is not None:
+            told = True
+            try:
+                self._on_event(event)
+            except Exception:  # as in _receive
+                self.counters.internal_errors += 1
+                log.exception("internal error: %s was not taken", type(event).__name__)
+        return told
+
+    def _send(self) -> bool:
+        outgoing = self.endpoint.to_send(self._clock.monotonic())
+        for data, flow in outgoing:
+            if flow.transport == "udp":
+                listener = self._udp.get(flow.local)
+                if listener is not None:
+                    listener.send(data, flow)
+                else:
+                    self.counters.send_failed += 1
+            else:
+                self._tcp.send(data, flow)
+        return bool(outgoing)
+
+    def _arm(self) -> None:
+        due = self.endpoint.next_timer()
+        if due is None:
+            return
+        delay = max(0.0, due - self._clock.monotonic())
+        loop = asyncio.get_running_loop()
+        at = loop.time() + delay
+        if self._timer is not None:
+            if self._timer.when() <= at + 0.001:
+                return  # it fires early, and sets itself anew: cheaper than moving it with every message
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            self.endpoint.timer_fired(self._clock.monotonic())
+        except Exception:  # as in _receive
+            self.counters.internal_errors += 1
+            log.exception("internal error: a SIP timer failed")
+        self._round()
+
+    def _transport_failed(self, flow: Flow) -> None:
+        self.counters.transport_failures += 1
+        self.endpoint.transport_failed(flow, self._clock.monotonic())
+        self.flush()
+
+    # Once in a while.
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            self._tcp.sweep(self._clock.monotonic())
+
+    async def _look_up(self) -> None:
+        while True:
+            await asyncio.sleep(NAMES_S)
+            await self.peers.look_up()

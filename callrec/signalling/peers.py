@@ -1,0 +1,85 @@
+"""Who may speak to us: the peers of the configuration, the longest match first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from callrec.settings import Peer
+from callrec.sip.events import Address
+
+log = logging.getLogger("callrec.signalling")
+
+_REMEMBERED = 4096
+"""Sources whose peer is remembered; scanners must not grow it."""
+
+IpAddress = IPv4Address | IPv6Address
+
+
+class Peers:
+    """A table of peers by source address; names among the addresses count once `look_up` has found them."""
+
+    def __init__(self, peers: Iterable[Peer]) -> None:
+        self._peers: Sequence[Peer] = tuple(peers)
+        self._named: dict[str, frozenset[IpAddress]] = {}
+        self._remembered: dict[Address, Peer | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def match(self, address: Address) -> Peer | None:
+        """Return the peer that speaks from an address: host:port before host before CIDR, the longest prefix first."""
+        remembered = self._remembered
+        if address in remembered:
+            return remembered[address]
+        if len(remembered) >= _REMEMBERED:
+            remembered.clear()
+        found = remembered[address] = self._search(address)
+        return found
+
+    def is_known(self, address: Address) -> bool:
+        """Whether an address is that of a peer."""
+        return self.match(address) is not None
+
+    def named(self, name: str) -> Peer | None:
+        """Return the peer of a name."""
+        return next((peer for peer in self._peers if peer.name == name), None)
+
+    def _search(self, address: Address) -> Peer | None:
+        try:
+            ip = ip_address(address.host)
+        except ValueError:
+            return None
+        best, best_precision = None, -1
+        for peer in self._peers:
+            precision = self._precision(peer, ip, address.port)
+            if precision > best_precision:
+                best, best_precision = peer, precision
+        return best
+
+    def _precision(self, peer: Peer, ip: IpAddress, port: int) -> int:
+        found = -1
+        for place in peer.addresses:
+            if place.name is None:
+                found = max(found, place.precision(ip, port))
+            elif ip in self._named.get(place.name, ()) and place.port in {None, port}:
+                found = max(found, ip.max_prefixlen + (0 if place.port is None else 1_000))
+        return found
+
+    async def look_up(self) -> None:
+        """Find the addresses of peers that are given by name; one that cannot be found keeps what it had."""
+        loop = asyncio.get_running_loop()
+        names = {place.name for peer in self._peers for place in peer.addresses if place.name is not None}
+        for name in sorted(names):
+            try:
+                answers = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+            except OSError as error:
+                log.warning(
+                    "peer address %s: the name cannot be found (%s); check DNS or give an IP address", name, error
+                )
+                continue
+            self._named[name] = frozenset(ip_address(answer[4][0]) for answer in answers)
+        self._remembered.clear()

@@ -1,0 +1,133 @@
+"""Where a SIP URI is, and which of our listening places leads there."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Literal
+
+from callrec.errors import OperatorError
+from callrec.signalling.peers import Peers
+from callrec.signalling.sockets import Listening, family_of, route_local
+from callrec.sip.dialog import DEFAULT_PORT, is_literal, literal_route
+from callrec.sip.events import Address, Flow
+from callrec.sip.uri import Uri
+
+NAME_LIFETIME = 30.0
+"""Seconds the address of a name is kept: calls come faster than DNS changes."""
+_REMEMBERED = 1024
+
+SipTransport = Literal["udp", "tcp"]
+
+
+@dataclass(slots=True)
+class Routes:
+    """Ways from our listening places to others."""
+
+    peers: Peers
+    advertised: str
+    """`sip.advertise`: our address in Via and Contact; "" is that of the route to the peer."""
+    now: Callable[[], float]
+    places: list[Listening] = field(default_factory=list)
+    _names: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _locals: dict[str, str] = field(default_factory=dict)
+    _destinations: dict[str, None] = field(default_factory=dict)
+
+    def is_known(self, address: Address) -> bool:
+        """Whether a source may speak to us: a peer, or a host we have called ourselves and who may answer."""
+        return self.peers.is_known(address) or address.host in self._destinations
+
+    def local_address(self, host: str) -> str:
+        """Return the address of ours that leads to an IP address.
+
+        Raises:
+            OSError: where no route leads there.
+        """
+        if host not in self._locals:
+            if len(self._locals) >= _REMEMBERED:
+                self._locals.clear()
+            self._locals[host] = route_local(host)
+        return self._locals[host]
+
+    def advertise(self, flow: Flow) -> Address:
+        """Return the address others reach us at, for Via and Contact."""
+        if self.advertised:
+            return Address(self.advertised, flow.local.port)
+        if not ip_address(flow.local.host).is_unspecified:
+            return flow.local
+        try:
+            return Address(self.local_address(flow.remote.host), flow.local.port)
+        except OSError:
+            return flow.local
+
+    def local_for(self, transport: SipTransport, host: str) -> Address | None:
+        """Return the listening place that leads to a host: that of the route there, or any of its family."""
+        fitting = [
+            place.address
+            for place in self.places
+            if place.transport == transport and family_of(place.address.host) == family_of(host)
+        ]
+        if len(fitting) <= 1:
+            return fitting[0] if fitting else None
+        try:
+            best = self.local_address(host)
+        except OSError:
+            return fitting[0]
+        return next((address for address in fitting if address.host == best), fitting[0])
+
+    def route_in_dialog(self, uri: Uri, flow: Flow) -> Flow:
+        """Return the way to the next hop of a dialog: to its address where that is a peer's, else by the dialog's flow.
+
+        A Contact must not make us send to strangers.
+        """
+        found = literal_route(uri, flow)
+        if found.remote == flow.remote and found.transport == flow.transport:
+            return flow
+        if found.remote.host != flow.remote.host and not self.is_known(found.remote):
+            return flow
+        if found.transport == flow.transport and family_of(found.remote.host) == family_of(flow.remote.host):
+            return found
+        local = self.local_for(found.transport, found.remote.host)
+        return flow if local is None else Flow(found.transport, local, found.remote)
+
+    async def resolve(self, uri: Uri) -> Flow:
+        """Return the way to a SIP URI; an IP address costs nothing, a name is looked up.
+
+        Raises:
+            OperatorError: where the URI cannot be called, or no listening place leads there.
+            OSError: where the name cannot be found.
+        """
+        if uri.scheme != "sip" or not uri.host:
+            raise OperatorError(f"found a destination with scheme {uri.scheme!r}, expected sip:user@host")
+        host = uri.parameter("maddr") or uri.host
+        asked: SipTransport = "tcp" if (uri.parameter("transport") or "").lower() == "tcp" else "udp"
+        address = host if is_literal(host) else await self._look_up(host)
+        local = self.local_for(asked, address)
+        if local is None and not uri.parameter("transport"):
+            asked, local = "tcp", self.local_for("tcp", address)
+        if local is None:
+            place = f"{asked}://[…]:5060 (IPv6)" if ":" in address else f"{asked}://…:5060"
+            raise OperatorError(f"no listening place leads to {uri.host} by {asked}; add {place} to sip.listen")
+        self._remember(address)
+        return Flow(asked, local, Address(address, uri.port or DEFAULT_PORT))
+
+    async def _look_up(self, host: str) -> str:
+        expires, address = self._names.get(host, (0.0, ""))
+        if expires > self.now():
+            return address
+        answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+        families = {family_of(place.address.host) for place in self.places}
+        found = next((answer for answer in answers if answer[0] in families), answers[0])
+        if len(self._names) >= _REMEMBERED:
+            self._names.clear()
+        address = str(found[4][0])
+        self._names[host] = (self.now() + NAME_LIFETIME, address)
+        return address
+
+    def _remember(self, host: str) -> None:
+        if len(self._destinations) >= _REMEMBERED:
+            del self._destinations[next(iter(self._destinations))]
+        self._destinations[host] = None
