@@ -102,6 +102,17 @@ class Hall:
         self.events: list[object] = []
         self._news = asyncio.Event()
         self.service = MediaService(settings, self._tell, SystemClock())
+        self._pings = 0
+        self._pongs: set[tuple[int, int]] = set()
+        take = self.service._reports.take
+
+        def take_and_note(pid: int, message: dict[str, object]) -> None:
+            if message["t"] == "pong":
+                self._pongs.add((pid, int(str(message["n"]))))
+                self._news.set()
+            take(pid, message)
+
+        self.service._reports.take = take_and_note  # type: ignore[method-assign]
 
     def _tell(self, event: object) -> None:
         self.events.append(event)
@@ -126,15 +137,23 @@ class Hall:
         return self.service.workers()[0].pid
 
     async def settled(self) -> None:
-        """Wait until the workers have read every command sent so far: the next pong after it."""
-        pids = {worker.pid for worker in self.service._workers}
-        service = self.service
-        marks = {worker.pid: worker.heard_at for worker in service._workers}
-        for worker in service._workers:
-            worker.channel.send({"t": "ping", "n": 0})
+        """Wait until every worker has carried out the commands and read the packets sent so far.
+
+        Twice, since within one look at its sockets a worker may answer before it reads the last packet.
+        """
+        for _ in range(2):
+            await self._round()
+
+    async def _round(self) -> None:
+        self._pings += 1
+        number = -self._pings
+        waiting = {worker.pid for worker in self.service._workers}
+        for worker in self.service._workers:
+            worker.channel.send({"t": "ping", "n": number})
         async with asyncio.timeout(LIMIT_S):
-            while any(w.heard_at <= marks.get(w.pid, 0.0) for w in service._workers if w.pid in pids):
-                await asyncio.sleep(0.005)
+            while not waiting <= {pid for pid, n in self._pongs if n == number}:
+                self._news.clear()
+                await self._news.wait()
 
 
 @dataclass
@@ -183,6 +202,7 @@ async def bridge(hall: Hall, host: str = "127.0.0.1") -> Bridge:
     a = await open_party(hall, call, f"{call}/a", caller)
     b = await open_party(hall, call, f"{call}/b", callee)
     hall.service.link(a, b)
+    await hall.settled()
     return Bridge(hall, call, caller, callee, a, b)
 
 

@@ -52,6 +52,7 @@ async def test_payload_types_are_rewritten_where_the_legs_number_them_otherwise(
     a = await open_party(hall, "call", "a", caller)
     b = await open_party(hall, "call", "b", callee)
     hall.service.link(a, b)
+    await hall.settled()
     caller.speak()
     assert (await callee.hear()).payload_type == 96
     callee.speak()
