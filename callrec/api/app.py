@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import cast
 
@@ -22,22 +21,20 @@ from callrec.api.replies import problem_response
 from callrec.errors import CallrecError, ExitCode
 from callrec.settings import Role
 
-log = logging.getLogger("callrec.api")
-
 ROOT = "/api/v1"
+ROUTERS = tuple(module.router for module in (state, calls, exporting, deleting, events, verifying))
 
 
 def create_app(recorder: Recorder, *, roles: Callable[[], Mapping[str, Role]], version: str = "") -> FastAPI:
     """Return the API of a recorder; `roles` gives `[roles]` as it is now, so that a reload counts at once."""
     app = FastAPI(title="callrec", version=version or "0", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = ApiParts(recorder, Helpers())
-    for module in (state, calls, exporting, deleting, events, verifying):
-        app.include_router(module.router, prefix=ROOT)
+    for router in ROUTERS:
+        app.include_router(router, prefix=ROOT)
     app.add_middleware(Gate, roles=roles)
     app.add_exception_handler(CallrecError, _told)
     app.add_exception_handler(RequestValidationError, _misunderstood)
     app.add_exception_handler(HTTPException, _no_such_path)
-    app.add_exception_handler(Exception, _failed)
     return app
 
 
@@ -56,14 +53,3 @@ async def _no_such_path(_request: Request, error: Exception) -> Response:
     status = cast("HTTPException", error).status_code
     code = ExitCode.NOT_FOUND if status == 404 else ExitCode.USAGE
     return problem_response(Problem(status, "the API has no such path or method; see /api/v1/openapi.json", code))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    log.error("api: %s %s failed", request.method, _route_of(request), exc_info=error)
-    detail = "the recorder could not do this; its log says why (journalctl -u callrec)"
-    return problem_response(Problem(500, detail, ExitCode.FAILED))
-
-
-def _route_of(request: Request) -> str:
-    """Return the path's pattern, without what was asked."""
-    return getattr(request.scope.get("route"), "path", "unknown path")

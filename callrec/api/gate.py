@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,26 +55,57 @@ class Gate:
             error = not_allowed(_stranger(actor))
             await problem_response(problem_of(error), close=True)(scope, receive, send)
             return
+        if _announced_size(scope) > LARGEST_BODY:
+            detail = f"the request has more than {LARGEST_BODY} bytes; ask for less at once"
+            problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ExitCode.USAGE)
+            await problem_response(problem, close=True)(scope, receive, send)
+            return
         scope["state"]["actor"] = actor
         await self._guarded(scope, receive, send)
 
     async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = 0
+        """Answer for whatever fails unexpectedly; what was asked stays out of answer and log."""
+        started = False
 
-        async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > LARGEST_BODY:
-                raise _TooLargeError
-            return message
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
 
         try:
-            await self._app(scope, limited, send)
-        except _TooLargeError:
-            detail = f"the request has more than {LARGEST_BODY} bytes; ask for less at once"
-            problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ExitCode.USAGE)
-            await problem_response(problem, close=True)(scope, receive, send)
+            await self._app(scope, _Limited(receive), noted)
+        except Exception as error:
+            # The outermost place of a request. Its message may hold a number: type and frames say enough.
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            log.error("api: %s failed: %s\n%s", _path_of(scope), type(error).__name__, frames)  # noqa: TRY400
+            if not started:
+                detail = "the recorder could not do this; its log says why (journalctl -u callrec)"
+                await problem_response(Problem(500, detail, ExitCode.FAILED), close=True)(scope, receive, send)
+
+
+class _Limited:
+    """The body of a request, up to its limit."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._taken = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._taken += len(message.get("body", b""))
+        if self._taken > LARGEST_BODY:
+            raise _TooLargeError
+        return message
+
+
+def _announced_size(scope: Scope) -> int:
+    lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
+
+
+def _path_of(scope: Scope) -> str:
+    """Return the path's pattern, without what was asked."""
+    return str(getattr(scope.get("route"), "path", "a request"))
 
 
 def _stranger(actor: Actor) -> str:
