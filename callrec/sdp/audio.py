@@ -146,9 +146,13 @@ def _is_voice(codec: Codec) -> bool:
 def codecs_of(media: MediaDescription) -> list[Codec]:
     """Return what the payload types of a stream mean, in their order; dynamic ones without rtpmap are left out.
 
+    A stream that is no RTP has none.
+
     Raises:
         PeerError: 400 where an rtpmap is malformed.
     """
+    if not media.is_rtp:
+        return []
     names = dict([_rtpmap(value) for value in media.attributes("rtpmap")])
     parameters = _format_parameters(media)
     codecs = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 from typing import NamedTuple
 
 from callrec.errors import PeerError
@@ -126,8 +127,7 @@ class SessionDescription:
         versions = [value for letter, value in session if letter == "v"]
         if versions != ["0"]:
             raise PeerError(f"SDP: found {len(versions)} v= lines or another version, expected one v=0")
-        ends = [*starts[1:], len(lines)]
-        media = [_media(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
+        media = [_media(lines[start:end]) for start, end in pairwise([*starts, len(lines)])]
         description = cls(tuple(session), tuple(media))
         _ = description.origin, description.connection
         return description

@@ -94,16 +94,12 @@ def test_any_request_built_of_parts_is_read_as_the_same(
     method: str, uri: Uri, from_: NameAddress, others: list[tuple[str, str]], body: bytes
 ) -> None:
     """Writing and reading a request gives the request."""
-    try:
-        headers = Headers([
-            ("Via", "SIP/2.0/UDP h"), ("From", str(from_)), ("To", "<sip:b>"), ("Call-ID", "c"),
-            ("CSeq", f"1 {method}"), *[(name, value) for name, value in others if "\x00" not in value], ("Content-Length", str(len(body))),
-        ])  # fmt: skip
-        request = Request(method, uri, headers, body)
-        again = parse_message(request.serialize())
-    except PeerError:
-        assert "\x00" in from_.display_name  # NUL is written behind a backslash
-        raise
+    headers = Headers([
+        ("Via", "SIP/2.0/UDP h"), ("From", str(from_)), ("To", "<sip:b>"), ("Call-ID", "c"), ("CSeq", f"1 {method}"),
+        *[(name, value) for name, value in others if "\x00" not in value], ("Content-Length", str(len(body))),
+    ])  # fmt: skip
+    again = parse_message(Request(method, uri, headers, body).serialize())
+
     assert isinstance(again, Request)
     assert (again.method, again.uri, again.from_, again.body) == (method, uri, from_, body)
     assert [value.strip(" \t") for _, value in headers] == [value for _, value in again.headers]
@@ -150,8 +146,8 @@ def test_any_bytes_give_a_message_or_peer_error(data: bytes) -> None:
 SEEDS = [sip_bytes(entry) for part in ("sip_valid", "sip_malformed") for entry in corpus(part).values()]
 SEEDS += [case.data for case in torture_cases()]
 DICTIONARY = [
-    b"\r\n", b"\r\n ", b"\r\n\r\n", b"\n", b"\r", b"\x00", b'"', b"\\", b"<", b">", b",", b";", b"=", b"%", b"%00", b"@",
-    b"[", b"]", b" ", b"\t", b"SIP/2.0", b"sip:", b"Via: ", b"l: 5\r\n", b"\xff", b"\xc3\xa9", b"\xe2\x80\xa8",
+    b"\r\n", b"\r\n ", b"\r\n\r\n", b"\n", b"\r", b"\x00", b'"', b"\\", b"<", b">", b",", b";", b"=", b"%", b"%00",
+    b"@", b"[", b"]", b" ", b"\t", b"SIP/2.0", b"sip:", b"Via: ", b"l: 5\r\n", b"\xff", b"\xc3\xa9", b"\xe2\x80\xa8",
     b":", b"9" * 30,
 ]  # fmt: skip
 
@@ -209,7 +205,8 @@ def test_more_text_gives_a_value_or_peer_error(text: str) -> None:
 
 HOSTILE = [
     '"' + "\\" * 15000, '"' + '\\"' * 7000, '"' * 15000, "<" * 15000, " " * 15000, "a " * 7500, ";" * 15000,
-    ";a" * 7500,     "," * 15000, "sip:" + "@" * 8000, "sip:" + ":" * 8000, "sip:h;" + "%" * 8000, "<sip:h>" + ";a=" * 5000, "a" * 15000,
+    ";a" * 7500,
+    "," * 15000, "sip:" + "@" * 8000, "sip:" + ":" * 8000, "sip:h;" + "%" * 8000, "<sip:h>" + ";a=" * 5000, "a" * 15000,
     "SIP/2.0/UDP " + " " * 15000 + "x y", "SIP/2.0/UDP h" + " " * 15000 + "x", "<sip:h>;a " + " " * 15000 + "b",
     "\t" * 15000 + "<", "Digest " + ' a="' * 3000, "Digest " + "," * 15000, '<sip:h>;a="' + "\\" * 15000,
 ]  # fmt: skip
