@@ -78,6 +78,10 @@ need_environment() {
     fi
     need_uv
     echo "callrec: setting up .venv from uv.lock"
+    # Trust whom the machine trusts, where it says so: behind a company's proxy uv's own list of authorities is not enough.
+    if [ -s /etc/ssl/certs/ca-certificates.crt ]; then
+        export UV_SYSTEM_CERTS=1 UV_NATIVE_TLS=1
+    fi
     UV_PROJECT_ENVIRONMENT="$ROOT/.venv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 \
         "$UV" sync -q --frozen --project "$ROOT" --python "$PYTHON" </dev/null ||
         fail "uv could not set up .venv: the first set-up needs the network"
