@@ -64,10 +64,12 @@ class Helpers:
                 env={name: value for name, value in os.environ.items() if name not in _NOT_FOR_HELPERS},
             )
             tasks = Tasks("helper")
-            tasks.start("jobs", _hand_over(process, jobs))
+            feeding = tasks.start("jobs", _hand_over(process, jobs))
             try:
                 await _listen(process, tell)
                 await process.wait()
+                if feeding.done():
+                    feeding.result()  # raises what kept the jobs from coming
             finally:
                 await tasks.stop()
                 await _end(process)

@@ -1,0 +1,234 @@
+"""What the doctor looks at. Whatever is not well ends in the command that mends it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import shutil
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from callrec.console.keys import CATALOGUE, KEYRING, open_keyring
+from callrec.errors import CallrecError
+from callrec.settings import Transport
+
+if TYPE_CHECKING:
+    from callrec.settings import Listen, Settings
+
+State = Literal["ok", "warning", "failed"]
+Status = Mapping[str, Any] | None
+
+_BROKER_PATIENCE_S = 3.0
+_DESCRIPTORS_A_CALL = 8
+"""Two RTP and two RTCP sockets, each with a duplicate in the recorder, and a part file."""
+_STA_UNSYNC = 0x0040
+"""adjtimex(2): the kernel knows of nobody who keeps its clock."""
+_SIZE_OF_TIMEX = 208
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `mend` is a command, given for whatever is not well."""
+
+    check: str
+    state: State
+    found: str
+    mend: str | None = None
+
+    def as_item(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What is examined: the configuration, and the recorder's own words where one runs."""
+
+    settings: Settings
+    config: Path
+    status: Status
+
+
+def examine(settings: Settings, config: Path, status: Status) -> list[Finding]:
+    """Return everything that was looked at."""
+    patient = Patient(settings, config, status)
+    return [finding for check in CHECKS for finding in check(patient)]
+
+
+def _configuration(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    yield Finding("configuration", "ok", f"{patient.config} is valid")
+    if not any(route.rule for route in settings.route):
+        found = "no [[route]] has a capture rule: every call passes, none is recorded"
+        yield Finding("routes", "warning", found, f"$EDITOR {patient.config}   # [[route]] rule = …")
+
+
+def _keys(patient: Patient) -> Iterator[Finding]:
+    settings = patient.settings
+    key, keyring = settings.keys.master_key_file, settings.paths.state / KEYRING
+    command = f"callrec --config {patient.config} keys"
+    try:
+        open_keyring(settings).close()
+    except CallrecError as error:
+        fresh = not keyring.exists() and not (settings.paths.state / CATALOGUE).exists()
+        mend = f"{command} init" if fresh else f"cp BACKUP-OF-MASTER-KEY {key} && {command} check"
+        yield Finding("keys", "failed", str(error), mend)
+    else:
+        yield Finding("keys", "ok", f"{key} opens {keyring}")
+
+
+def _folders(patient: Patient) -> Iterator[Finding]:
+    paths, privacy = patient.settings.paths, patient.settings.privacy
+    for name, folder in (
+        ("state", paths.state),
+        ("recordings", paths.recordings),
+        ("ledger copy", privacy.ledger_copy.parent),
+    ):
+        if not folder.is_dir():
+            mend = f"install -d -m 0700 -o $(id -un) {folder}"
+            yield Finding(name, "failed", f"{folder} is not there", mend)
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            yield Finding(name, "failed", f"{folder} is not writable for this user", f"chown $(id -un) {folder}")
+        else:
+            yield Finding(name, "ok", f"{folder} is writable")
+
+
+def _space(patient: Patient) -> Iterator[Finding]:
+    folder, least = patient.settings.paths.recordings, patient.settings.limits.min_free
+    if not folder.is_dir():
+        return
+    free = shutil.disk_usage(folder).free
+    found = f"{free / 2**30:.1f} GiB free at {folder}, [limits] min_free = {least}"
+    if free < int(least):
+        yield Finding("space", "failed", f"{found}: nothing is recorded", f"df -h {folder}   # free some, or move it")
+    else:
+        yield Finding("space", "ok", found)
+
+
+def _notices(patient: Patient) -> Iterator[Finding]:
+    from callrec.notice import NoticeLibrary  # noqa: PLC0415  only the doctor's patients have notices
+
+    library = NoticeLibrary.of_state(patient.settings.paths.state)
+    for notice in sorted({rule.notice for rule in patient.settings.capture_rule}):
+        try:
+            asset = library.find(notice)
+        except CallrecError as error:
+            mend = f"callrec --config {patient.config} notice import FILE --id {notice} --text TEXT"
+            yield Finding("notice", "failed", str(error), mend)
+        else:
+            yield Finding("notice", "ok", f"{notice} version {asset.version}, {asset.duration_ms / 1000:.1f} s")
+
+
+def _sip_ports(patient: Patient) -> Iterator[Finding]:
+    if patient.status is not None:
+        yield Finding("sip ports", "ok", "held by the running recorder")
+        return
+    for place in patient.settings.sip.listen:
+        error = _why_not_bindable(place)
+        if error is None:
+            yield Finding("sip ports", "ok", f"{place} can be bound")
+        else:
+            mend = f"ss -lnp 'sport = :{place.port}'   # who holds it? or change [sip] listen"
+            yield Finding("sip ports", "failed", f"{place} cannot be bound ({error})", mend)
+
+
+def _why_not_bindable(place: Listen) -> str | None:
+    family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
+    kind = socket.SOCK_DGRAM if place.transport is Transport.UDP else socket.SOCK_STREAM
+    with socket.socket(family, kind) as trial:
+        if kind is socket.SOCK_STREAM:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((place.host, place.port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
+def _rtp_ports(patient: Patient) -> Iterator[Finding]:
+    ports, most = patient.settings.rtp.ports, patient.settings.sip.max_calls
+    room = len(ports) // 4
+    found = f"{len(ports)} RTP ports are room for {room} calls, [sip] max_calls = {most}"
+    if room < most:
+        yield Finding("rtp ports", "warning", found, f"$EDITOR {patient.config}   # widen [rtp] ports")
+    else:
+        yield Finding("rtp ports", "ok", found)
+
+
+def _descriptors(patient: Patient) -> Iterator[Finding]:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 256 + _DESCRIPTORS_A_CALL * patient.settings.sip.max_calls
+    found = f"{hard} open files are allowed, {needed} are needed for [sip] max_calls"
+    if patient.status is None and hard != resource.RLIM_INFINITY and hard < needed:
+        yield Finding("open files", "warning", found, f"ulimit -n {needed}   # systemd: LimitNOFILE={needed}")
+    else:
+        yield Finding("open files", "ok", found)
+
+
+def _broker(patient: Patient) -> Iterator[Finding]:
+    mqtt = patient.settings.mqtt
+    if mqtt is None or mqtt.url is None:
+        yield Finding("broker", "ok", "none is set: events stay in the outbox")
+        return
+    try:
+        socket.create_connection((mqtt.url.host, mqtt.url.port), timeout=_BROKER_PATIENCE_S).close()
+    except OSError as error:
+        mend = "systemctl start mosquitto   # or change [mqtt] url"
+        yield Finding("broker", "failed", f"{mqtt.url} does not answer ({error.strerror or error})", mend)
+    else:
+        yield Finding("broker", "ok", f"{mqtt.url} answers")
+
+
+def _clock(_patient: Patient) -> Iterator[Finding]:
+    now = datetime.now(UTC)
+    if now.year < 2024:
+        found = f"it is {now:%Y-%m-%d}, which has long passed: dates of deletion would be wrong"
+        yield Finding("clock", "failed", found, "timedatectl set-ntp true")
+    elif not _clock_is_kept():
+        found = "the kernel knows of no time server that keeps it"
+        yield Finding("clock", "warning", found, "timedatectl set-ntp true   # or install chrony")
+    else:
+        yield Finding("clock", "ok", "kept by a time server")
+
+
+def _clock_is_kept() -> bool:
+    """Ask the kernel, changing nothing (adjtimex(2) with modes 0); true where it cannot be asked."""
+    buffer = ctypes.create_string_buffer(_SIZE_OF_TIMEX)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.adjtimex(buffer) < 0:
+        return True
+    status = ctypes.c_int.from_buffer(buffer, 5 * ctypes.sizeof(ctypes.c_long)).value
+    return not status & _STA_UNSYNC
+
+
+def _recorder(patient: Patient) -> Iterator[Finding]:
+    if patient.status is None:
+        found = f"none answers on {patient.settings.api.socket}"
+        yield Finding("recorder", "warning", found, "systemctl start callrec   # or callrec run")
+        return
+    problems = patient.status.get("problems") or ()
+    for problem in problems:
+        found = f"{problem['code']}: {problem['text']}"
+        yield Finding("recorder", "failed", found, f"callrec --config {patient.config} status")
+    if not problems:
+        yield Finding("recorder", "ok", f"runs as process {patient.status.get('pid')}, without a problem")
+
+
+CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
+    _configuration,
+    _keys,
+    _folders,
+    _space,
+    _notices,
+    _sip_ports,
+    _rtp_ports,
+    _descriptors,
+    _broker,
+    _clock,
+    _recorder,
+)
