@@ -52,6 +52,7 @@ from callrec.tasks import Tasks
 log = logging.getLogger("callrec.catalogue")
 
 _RETRY_S = 1.0
+_MIGRATION_PATIENCES = 4
 _NEWEST_ROWS_CLAIMED = 10_000
 
 
@@ -94,6 +95,7 @@ class Catalogue:
         self._readers: AsyncEngine | None = None
         self._problem: StorageProblem | None = None
         self._tasks = Tasks("catalogue")
+        self._migrating: asyncio.Future[None] | None = None
         self._published = 0
         self._more = asyncio.Event()
         self._ailing = asyncio.Event()
@@ -121,12 +123,12 @@ class Catalogue:
         return catalogue
 
     async def _begin(self) -> None:
-        await asyncio.wait_for(asyncio.to_thread(migrate, self._path), 4 * self._options.patience_s)
+        await self._migrate()
         engine = writer_engine(self._path)
         writer = Writer(engine, self._numbers, health=self._health)
         try:
             skipped = await asyncio.wait_for(writer.in_thread(lambda: self._load(engine)), self._options.patience_s)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError) as error:  # a timeout is an OSError
             await writer.stop(self._options.patience_s)
             raise StorageUnavailable(f"catalogue {self._path}: cannot be read ({error})") from error
         self._readers = reader_engine(self._path)
@@ -136,6 +138,16 @@ class Catalogue:
         if skipped is not None:
             data = {"skipped_from": skipped.start, "skipped_upto": skipped.stop - 1}
             await self.tell([Event("system", "recovered", None, data)])
+
+    async def _migrate(self) -> None:
+        """Bring the schema up to date; a disk that blocks holds one thread, however often this is tried."""
+        if self._migrating is None:
+            self._migrating = asyncio.get_running_loop().run_in_executor(None, migrate, self._path)
+        done, _ = await asyncio.wait((self._migrating,), timeout=_MIGRATION_PATIENCES * self._options.patience_s)
+        if not done:
+            raise StorageUnavailable(f"catalogue {self._path}: its disk does not answer")
+        ended, self._migrating = self._migrating, None
+        ended.result()
 
     def _load(self, engine: Engine) -> range | None:
         with engine.begin() as connection:
@@ -361,6 +373,15 @@ class Catalogue:
             raise AmbiguousId(asked)
         return (await self._items(rows))[0]
 
+    async def state_of(self, call_id: str) -> str | None:
+        """Return `in_progress`, `ended` or `erased`, None where the call is unknown."""
+        rows = await self._rows(select(calls.c.in_progress, calls.c.erasure).where(calls.c.call_id == call_id))
+        if not rows:
+            return None
+        if rows[0]["erasure"] is not None:
+            return "erased"
+        return "in_progress" if rows[0]["in_progress"] else "ended"
+
     async def in_progress(self) -> list[OpenRow]:
         """Return the rows without an end, oldest first: after a crash, the calls to end as interrupted."""
         rows = await self._rows(select(calls).where(calls.c.in_progress.is_(True)).order_by(calls.c.sequence))
@@ -509,6 +530,15 @@ class Catalogue:
     async def ledger_paid(self, due_ids: Sequence[str]) -> None:
         """Note that these entries are in the ledger."""
         await self._erase(lambda connection, _: erasure.paid(connection, due_ids))
+
+    async def applied_entry(self) -> int:
+        """Return up to which ledger entry erasures are carried out here; older than the ledger after a restore."""
+        rows = await self._rows(select(meta.c.value).where(meta.c.name == "ledger"))
+        return rows[0]["value"] if rows else 0
+
+    async def note_applied(self, entry: int) -> None:
+        """Note up to which ledger entry erasures are carried out here."""
+        await self._erase(lambda connection, _: set_meta(connection, "ledger", entry))
 
     async def leftovers(self, call_ids: Sequence[str]) -> list[str]:
         """Return what is still readable of erased calls, as words for a report; empty when all is gone."""

@@ -36,6 +36,7 @@ SYSTEM_KEYS = ("index", "index_last4", "index_name", "caller_ref", "node", "sign
 POOL_CALLS = 256
 _CACHED_KEYS = 4096
 _CHECK = "check"
+_APPLIED = "ledger"
 _CHECK_VALUE = b"callrec keyring check value 0001"
 _RETRY_S = 1.0
 _OPEN_PATIENCE_S = 15.0
@@ -317,6 +318,16 @@ class Keyring:
         with self._lock:
             self._destructions += 1
             self._doomed.difference_update(ids)
+
+    async def applied_entry(self) -> int:
+        """Return up to which ledger entry keys are destroyed here; older than the ledger after a restore."""
+        value = await asyncio.wrap_future(self._store.read(lambda c: keyring_store.read_meta(c, _APPLIED)))
+        return 0 if value is None else int.from_bytes(value, "big")
+
+    async def note_applied(self, entry: int) -> None:
+        """Note up to which ledger entry keys are destroyed here."""
+        value = entry.to_bytes(8, "big")
+        await asyncio.wrap_future(self._store.write(lambda c: keyring_store.write_meta(c, _APPLIED, value)))
 
     def seal(self, key: bytes, plaintext: bytes, *, table: str, row: str, field: str) -> bytes:
         """Seal for one field of one row; see `sealing.seal`."""

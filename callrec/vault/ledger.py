@@ -46,9 +46,12 @@ class _Index:
     reserved: int = 0
     reserved_before: int = 0
     begun_after_loss: bool = False
+    last_erasure: int = 0
 
     def add(self, entry: Entry) -> None:
         body: Any = entry.body
+        if entry.kind in {"intent", "destroyed"}:
+            self.last_erasure = entry.n
         match entry.kind:
             case "intent":
                 self.intents[body["erasure_id"]] = entry
@@ -232,6 +235,11 @@ class Ledger:
         """Return the erasures that were begun and not completed, in order."""
         with self._lock:
             return list(self._index.intents.values())
+
+    @property
+    def last_erasure(self) -> int:
+        """Return the number of the newest entry that says something is to go, 0 if none."""
+        return self._index.last_erasure
 
     async def entries(self, kinds: frozenset[str]) -> list[Entry]:
         """Return all entries of some kinds, in order."""
