@@ -58,6 +58,7 @@ class AudioMedia:
 
     `address` is a literal or, seldom, a host name, which the caller must resolve or refuse. `codecs` keeps the order
     of the offer, without telephone-event and comfort noise. `telephone_events` maps payload type to clock rate.
+    `rtcp_port` is where RTCP goes: our answers never accept `rtcp-mux`, so both sides use two ports (RFC 5761 5.1.1).
     `held` is any hold form (SIP-7): another direction than sendrecv, or the address 0.0.0.0 or ::.
     """
 
@@ -119,20 +120,19 @@ def _literal_is(address: str, quality: str) -> bool:
 def _audio(description: SessionDescription, index: int) -> AudioMedia:
     media = description.media[index]
     address = media.connection or description.connection
-    assert address is not None, "internal error: a stream without address was found usable"  # noqa: S101
+    assert address is not None, "internal error: a stream without address was found usable"
     codecs = codecs_of(media)
     direction = _direction(media, description)
-    rtcp_mux = media.attribute("rtcp-mux") is not None
     return AudioMedia(
         address=address,
         port=media.port,
-        rtcp_port=_rtcp_port(media, mux=rtcp_mux),
+        rtcp_port=_rtcp_port(media),
         codecs=tuple(codec for codec in codecs if _is_voice(codec)),
         telephone_events={codec.payload_type: codec.clock_rate for codec in codecs if codec.name == TELEPHONE_EVENT},
         direction=direction,
         packet_time_ms=_packet_time(media, description),
         held=direction is not Direction.SENDRECV or _literal_is(address, "is_unspecified"),
-        rtcp_mux=rtcp_mux,
+        rtcp_mux=media.attribute("rtcp-mux") is not None,
         comfort_noise=tuple(codec.payload_type for codec in codecs if codec.name == COMFORT_NOISE),
         protocol=media.protocol,
         index=index,
@@ -190,9 +190,7 @@ def _direction(media: MediaDescription, description: SessionDescription) -> Dire
     return Direction.SENDRECV
 
 
-def _rtcp_port(media: MediaDescription, *, mux: bool) -> int:
-    if mux:
-        return media.port
+def _rtcp_port(media: MediaDescription) -> int:
     named = (media.attribute("rtcp") or "").partition(" ")[0]  # RFC 3605: port [IN IP4 address]
     if named.isascii() and named.isdigit() and len(named) <= 5 and 0 < int(named) <= 65535:
         return int(named)

@@ -84,7 +84,7 @@ class MessageView:
         """Call-ID. PeerError where it is missing or holds blanks."""
         value = self._required("Call-ID")
         if not value or any(character.isspace() for character in value):
-            raise PeerError(f"Call-ID: found {value[:30]!r}, expected one word")
+            raise PeerError(f"Call-ID: found {len(value)} characters with blanks or nothing at all, expected one word")
         return value
 
     @property

@@ -52,7 +52,9 @@ class Via:
         """
         found = _VIA.fullmatch(text)
         if found is None:
-            raise PeerError(f"Via: found {text[:60]!r}, expected SIP/2.0/TRANSPORT host:port;branch=…")
+            raise PeerError(
+                f"Via: found {len(text)} characters that are none, expected SIP/2.0/TRANSPORT host:port;branch=…"
+            )
         transport, host, port, parameters = found.groups()
         via = cls(
             transport.upper(),

@@ -58,11 +58,11 @@ def test_every_form_of_hold_is_seen(lines: list[str], direction: Direction, *, h
 
 
 @pytest.mark.parametrize(("lines", "port"), [
-    ([], 40001), (["a=rtcp:5"], 5), (["a=rtcp:5 IN IP4 1.2.3.4"], 5), (["a=rtcp-mux"], 40000), (["a=rtcp:x"], 40001),
+    ([], 40001), (["a=rtcp:5"], 5), (["a=rtcp:5 IN IP4 1.2.3.4"], 5), (["a=rtcp-mux"], 40001), (["a=rtcp:x"], 40001),
     (["a=rtcp:0000099999"], 40001),
 ])  # fmt: skip
 def test_the_rtcp_port_is_found(lines: list[str], port: int) -> None:
-    """One above, as a=rtcp says (RFC 3605), or the same where multiplexed (RFC 5761)."""
+    """One above, as a=rtcp says (RFC 3605), for multiplexing is not accepted (RFC 5761)."""
     assert audio("m=audio 40000 RTP/AVP 0", *lines).rtcp_port == port
 
 

@@ -48,7 +48,11 @@ def test_every_typed_header_is_read() -> None:
     assert [str(route) for route in request.record_route] == ["<sip:p1;lr>", "<sip:p2;lr>"]
     assert (request.from_.display_name, request.from_.uri.user, request.from_.tag) == ("A", "alice", "a1")
     assert (request.to.tag, request.call_id, request.cseq) == (None, "c1@x", CSeq(9, "INVITE"))
-    assert (request.max_forwards, request.supported, request.require) == (68, frozenset(), {"100rel", "x-own"})
+    assert (request.max_forwards, request.supported, request.require) == (
+        68,
+        frozenset[str](),
+        frozenset({"100rel", "x-own"}),
+    )
     assert request.contact is not None
     assert (request.contact.uri.port, request.route) == (5070, ())
     assert (request.content_type, request.content_type_parameters) == ("application/sdp", (("charset", "utf-8"),))
