@@ -27,8 +27,8 @@ class CSeq(NamedTuple):
         Raises:
             PeerError: where it is none. Numbers are taken up to 32 bits: RFC 3261 8.1.1.5 says 31, some count on.
         """
-        number, _, method = text.partition(" ")
-        method = method.strip(" \t")
+        number, _, method = text.replace("\t", " ").partition(" ")
+        method = method.strip(" ")
         if not (number.isascii() and number.isdigit() and len(number) <= 10 and int(number) < 2**32):
             raise PeerError(f"CSeq: found number {number[:30]!r}, expected one below 2^31")
         if not TOKEN.fullmatch(method):

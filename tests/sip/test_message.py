@@ -70,6 +70,11 @@ def test_a_message_is_written_back_with_order_spelling_and_bytes_kept() -> None:
     assert read(expected) == read(INVITE)
 
 
+def test_a_tab_separates_as_a_blank_does() -> None:
+    """Linear white space is blanks and tabs (RFC 3261 25.1)."""
+    assert read(changed(b"CSeq: 0009 INVITE", b"CSeq:\t9 \t INVITE")).cseq == CSeq(9, "INVITE")
+
+
 def test_bytes_behind_content_length_are_left_out_and_empty_lines_before_skipped() -> None:
     """A datagram's extra bytes are no part of the message (RFC 3261 18.3), nor are line ends before it (7.5)."""
     assert read(b"\r\n\r\n" + INVITE + b"GARBAGE") == read(INVITE)
