@@ -29,14 +29,17 @@ _SEAL_NOW_LIMIT_S = 2.0
 class Hall:
     """The live calls of this recorder."""
 
-    def __init__(self, tools: Tools, admission: Admission) -> None:
-        self._tools = tools
-        self._admission = admission
+    def __init__(self) -> None:
         self._calls: dict[str, LiveCall] = {}
         self._by_dialog: dict[str, LiveCall] = {}
         self._empty = asyncio.Event()
         self._empty.set()
         self.draining = False
+
+    def join(self, tools: Tools) -> None:
+        """Take the hands that carry commands out; before this no event may come."""
+        self._tools = tools
+        self._admission = Admission(tools)
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -48,6 +51,10 @@ class Hall:
     def get(self, call_id: str) -> LiveCall | None:
         """Return a live call."""
         return self._calls.get(call_id)
+
+    def recording_ids(self) -> set[str]:
+        """Return the recordings that are growing now."""
+        return {call.recording.recording_id for call in self._calls.values() if call.recording is not None}
 
     # Events in
 

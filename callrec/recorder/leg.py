@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from callrec.calls.inputs import Side
+from callrec.clock import rfc3339
 from callrec.media import LegStats, RemoteMedia
 from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription
 from callrec.settings import Peer
@@ -108,6 +109,6 @@ class Leg:
             "codec": self.codecs_used[-1] if self.codecs_used else None,
             "packets_received": self.stats.packets_received if self.stats else 0,
             "packets_lost": self.stats.packets_lost if self.stats else 0,
-            "started_at": self.started_at,
-            "ended_at": self.ended_at,
+            "started_at": rfc3339(self.started_at) if self.started_at else None,
+            "ended_at": rfc3339(self.ended_at) if self.ended_at else None,
         }

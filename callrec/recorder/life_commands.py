@@ -127,6 +127,15 @@ def finish(tools: Tools, call: LiveCall, command: do.Finish) -> None:
 
 
 async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
+    try:
+        await _close(tools, call, outcome)
+    finally:
+        tools.media.close_call(call.call_id)
+        tools.forget(call)
+
+
+async def _close(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
+    """Seal what was recorded and give the row its one outcome."""
     ended_at = tools.clock.now()
     for leg in (call.caller, call.destination):
         leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
@@ -142,8 +151,6 @@ async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
     events.append(Event("call", "ended", call.call_id))
     end = CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=outcome.reason is Reason.CUT, final=final)
     await call.row.end(end, events)
-    tools.media.close_call(call.call_id)
-    tools.forget(call)
 
 
 async def _seal(tools: Tools, call: LiveCall) -> None:

@@ -74,10 +74,12 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
         tools.feed(call, given.RecordingLost())
         return
     recording_id, folder = new_id(tools.random), tools.settings.paths.recordings
-    started_at = tools.clock.now()
     parts = PartSource(recording_id, call.keys.audio_key, folder, tools.random)
+    started_at = tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
+    if started_at is None:
+        tools.feed(call, given.RecordingLost())
+        return
     call.recording = LiveRecording(recording_id, started_at, Timeline(tools.now), folder)
-    tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
     if call.row is not None:
         change = CallChange(recording_started_at=started_at, recording_id=recording_id)
         call.row.change(change, Event("recording", "started", call.call_id))

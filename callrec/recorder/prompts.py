@@ -100,6 +100,11 @@ class Prompts:
         """Return "this call is not being recorded", or None."""
         return self._confirmation
 
+    def all_sources(self) -> list[Sources]:
+        """Return everything that may be played, for workers to have it before it is needed."""
+        sources = [notice.sources for notice in self._notices.values()] + [self.tone(tone) for tone in Tone]
+        return [*sources, *self._menus.values(), *([self._confirmation] if self._confirmation else [])]
+
     def tone(self, tone: Tone) -> Sources:
         """Return one period of a tone."""
         return tones.tone_sources(_TONES[tone])

@@ -1,0 +1,161 @@
+"""The desk: what people ask of the recorder, answered from its stores and its live calls (the API's port)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import callrec
+from callrec.catalogue.values import AuditEntry, FindQuery, Item, Page, Recording
+from callrec.errors import ExitCode, IntegrityError, OperatorError
+from callrec.events import Publisher
+from callrec.recorder.hall import Hall
+from callrec.recorder.tools import Tools
+from callrec.settings import Settings
+from callrec.vault.keyring_errors import KeyDestroyed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecording:
+    """All that is needed to read one recording."""
+
+    call_id: str
+    recording_id: str
+    paths: tuple[Path, ...]
+    audio_key: bytes
+    started_at: datetime | None
+
+    def __repr__(self) -> str:
+        return f"StoredRecording({self.recording_id})"
+
+
+class Desk:
+    """Answers the API; rights and masking are the API's own part."""
+
+    def __init__(self, tools: Tools, hall: Hall, reload_notices: Callable[[], None]) -> None:
+        self._tools = tools
+        self._hall = hall
+        self._reload_notices = reload_notices
+        self._publisher: Publisher | None = None
+
+    def join(self, publisher: Publisher) -> None:
+        """Take the publisher, whose state `status` shows, and which shows `status` itself."""
+        self._publisher = publisher
+
+    @property
+    def settings(self) -> Settings:
+        """Return the configuration in force."""
+        return self._tools.settings
+
+    # How it is
+
+    def status(self) -> Mapping[str, Any]:
+        """Return the document of `callrec status --json`."""
+        health, catalogue = self._tools.health, self._tools.stores.catalogue
+        return {
+            "pid": os.getpid(),
+            "version": callrec.__version__,
+            "recording": health.recording,
+            "problems": [problem.as_dict() for problem in health.problems()],
+            "active_calls": sum(1 for _ in self._hall.calls()),
+            "workers": [{"pid": worker.pid, "calls": worker.calls} for worker in self._tools.media.workers()],
+            "outbox": catalogue.outbox_size,
+            "broker": self._publisher.state.value if self._publisher is not None else "off",
+            "requests": {"open": 0, "overdue": 0, "next_due": None},
+            "draining": self._hall.draining,
+        }
+
+    def live_calls(self) -> Sequence[Item]:
+        """Return the calls in progress, newest first, as far as they are known yet."""
+        rows = (call for call in self._hall.calls() if call.row is not None)
+        return sorted(
+            (self._tools.stores.live_item(call) for call in rows), key=lambda item: item["started_at"], reverse=True
+        )
+
+    # Reading
+
+    async def find(self, query: FindQuery) -> Page:
+        """Return one page of calls."""
+        return await self._tools.stores.catalogue.find(query)
+
+    async def get(self, prefix: str) -> Item:
+        """Return the call that an id, a reference or a unique prefix names."""
+        return await self._tools.stores.catalogue.get(prefix)
+
+    async def recording(self, prefix: str) -> StoredRecording:
+        """Return what is needed to read a call's recording.
+
+        Raises:
+            OperatorError: as `get`, and if the call has no audio (3) or is still being recorded (75).
+            IntegrityError: if its key cannot be had.
+        """
+        item = await self.get(prefix)
+        if item["in_progress"]:
+            message = f"call {item['call_id']} is still going on; its recording can be read when it has ended"
+            raise OperatorError(message, exit_code=ExitCode.BUSY)
+        found = await self._tools.stores.catalogue.recordings_of(item["call_id"])
+        if found is None or found.audio_key_id is None or not found.parts:
+            message = f"call {item['call_id']} has no audio: {item['outcome_reason']}"
+            raise OperatorError(message, exit_code=ExitCode.NOT_FOUND)
+        return await self._stored(found)
+
+    async def _stored(self, found: Recording) -> StoredRecording:
+        keyring = self._tools.stores.keyring
+        if keyring is None or found.audio_key_id is None:
+            raise IntegrityError("the keyring is not open; `callrec status` says why")
+        try:
+            audio_key = await keyring.load(found.audio_key_id)
+        except KeyDestroyed:
+            message = f"the audio of call {found.call_id} was erased"
+            raise OperatorError(message, exit_code=ExitCode.NOT_FOUND) from None
+        folder = self._tools.settings.paths.recordings
+        paths = tuple(folder / part.path for part in found.parts)
+        return StoredRecording(found.call_id, found.recording_id, paths, audio_key, found.started_at)
+
+    async def recordings(self) -> AsyncIterator[StoredRecording]:
+        """Return every recording that the catalogue knows, but those in progress."""
+        after = ""
+        while found := await self._tools.stores.catalogue.all_recordings(after):
+            for recording in found:
+                if recording.audio_key_id is not None and recording.parts:
+                    yield await self._stored(recording)
+            after = found[-1].recording_id
+
+    async def stray_files(self) -> Sequence[Path]:
+        """Return the files under the recordings folder that belong to no call."""
+        return await self._tools.stores.stray_files(self._hall.recording_ids())
+
+    # Erasing
+
+    async def plan_deletion(self, prefixes: Sequence[str], number: str | None) -> Any:
+        """Return what deleting these calls, or all calls of an outside party's number, would take away."""
+        return await self._tools.stores.plan_deletion(prefixes, number)
+
+    async def delete(self, plan_hash: str, *, reason: str, actor: str) -> Sequence[Any]:
+        """Erase what a plan listed, in the erasing order, and try to read it afterwards."""
+        return await self._tools.stores.delete(plan_hash, reason=reason, actor=actor)
+
+    # Events and audit
+
+    async def events_after(self, sequence: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return up to `limit` stored events with a higher sequence, in order."""
+        events = await self._tools.stores.catalogue.events_after(sequence, limit)
+        return [event.document for event in events]
+
+    async def wait_for_events(self, after: int) -> None:
+        """Return as soon as there is an event with a higher sequence."""
+        await self._tools.stores.catalogue.wait_for_events(after)
+
+    async def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
+        """Write down who did what."""
+        subject = detail.get("call_id")
+        entry = AuditEntry(actor, action, subject if isinstance(subject, str) else None, detail)
+        await self._tools.stores.catalogue.record_audit(entry)
+
+    def reload_notices(self) -> None:
+        """Take newly imported notices into use for calls to come."""
+        self._reload_notices()

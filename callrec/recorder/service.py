@@ -1,0 +1,238 @@
+"""The recorder as a process: what is started in which order, how it reloads, drains and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from callrec.catalogue.values import Event
+from callrec.clock import Clock, SystemClock
+from callrec.errors import CallrecError, ConfigurationError, ExitCode
+from callrec.events import Publisher
+from callrec.media import CapacityError, MediaService
+from callrec.recorder.admission import RETRY_AFTER_S
+from callrec.recorder.desk import Desk
+from callrec.recorder.hall import Hall
+from callrec.recorder.health import Code, Health, Problem
+from callrec.recorder.notify import Notifier, keep_alive
+from callrec.recorder.prompts import Prompts
+from callrec.recorder.startup import end_interrupted, recover_recordings
+from callrec.recorder.stores import Stores, open_stores
+from callrec.recorder.tools import Tools
+from callrec.recorder.watching import Watching
+from callrec.settings import Settings
+from callrec.signalling import Driver, DriverSettings, Peers
+from callrec.tasks import Tasks
+
+log = logging.getLogger("callrec.service")
+
+_NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
+
+
+class Server(Protocol):
+    """Something that answers people while the recorder runs: the API."""
+
+    async def start(self) -> None:
+        """Begin to answer."""
+
+    async def stop(self) -> None:
+        """Answer no longer."""
+
+
+class Service:
+    """One recorder; `run` returns when it has ended, with the exit code."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reload: Callable[[], Settings],
+        make_server: Callable[[Desk], Server],
+        clock: Clock | None = None,
+    ) -> None:
+        self._reload_settings = reload
+        self._make_server = make_server
+        self._clock = clock or SystemClock.of_environment(test_node=settings.node.test)
+        self._settings = settings
+        self._notifier = Notifier.of_environment()
+        self._health = Health(self._clock)
+        self._tasks = Tasks("service")
+        self._terminate = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    async def run(self) -> int:
+        """Start everything, serve until SIGTERM, end everything in the reverse order.
+
+        Raises:
+            OperatorError: 78 where a socket cannot be had, 75 where another recorder has the state folder.
+        """
+        self._listen_to_signals()
+        stores = await open_stores(self._settings, self._clock, self._health)
+        try:
+            await self._serve(stores)
+        finally:
+            await self._tasks.stop()
+            await stores.close()
+            self._notifier.close()
+        return ExitCode.DONE
+
+    async def _serve(self, stores: Stores) -> None:
+        settings = self._settings
+        tools, hall = self._build(stores)
+        self._health.tell = partial(tell_health, stores, self._tasks)
+        await self._put_right(stores)
+        await self._start_media(tools)
+        await self._load_prompts(tools)
+        desk = Desk(tools, hall, lambda: self._reload_notices(tools))
+        publisher = Publisher(settings.mqtt, settings.node.id, stores.catalogue, desk.status, self._clock)
+        desk.join(publisher)
+        server, watching = self._make_server(desk), Watching(tools, publisher)
+        try:
+            await watching.look()
+            await server.start()
+            await tools.driver.start()
+            self._start_tasks(tools, publisher, watching)
+            self._notifier.ready("ready")
+            log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
+            await self._until_ended(hall)
+        finally:
+            await self._stop(tools, server, publisher)
+
+    def _start_tasks(self, tools: Tools, publisher: Publisher, watching: Watching) -> None:
+        self._tasks.start("mqtt", publisher.run())
+        self._tasks.start("mqtt-wake", watching.wake_publisher())
+        self._tasks.start("watch", watching.run())
+        self._tasks.start("watchdog", keep_alive(self._notifier))
+        self._tasks.start("reload", self._reload_when_asked(tools))
+
+    def _build(self, stores: Stores) -> tuple[Tools, Hall]:
+        """Join the parts: the hall and its tools need each other, so the hall is made first and joined last."""
+        settings, hall = self._settings, Hall()
+        media = MediaService(settings, hall.on_media, self._clock)
+        driver = Driver(
+            DriverSettings(
+                [str(place) for place in settings.sip.listen],
+                advertise=settings.sip.advertise,
+                options_reply=lambda: self._options_reply(hall),
+            ),
+            Peers(settings.peer),
+            hall.on_sip,
+            clock=self._clock,
+        )
+        tools = Tools(
+            settings=settings,
+            clock=self._clock,
+            random=secrets.token_bytes,
+            driver=driver,
+            media=media,
+            stores=stores,
+            prompts=Prompts.of_settings(settings),
+            health=self._health,
+            feed=hall.feed,
+            register=hall.register,
+            forget=hall.forget,
+        )
+        hall.join(tools)
+        return tools, hall
+
+    def _options_reply(self, hall: Hall) -> tuple[int, list[tuple[str, str]]]:
+        """Tell whoever asks whether new calls are taken, so that a trunk can route around us (FAIL-2)."""
+        if hall.draining:
+            return 503, [("Retry-After", str(RETRY_AFTER_S))]
+        return 200, []
+
+    async def _put_right(self, stores: Stores) -> None:
+        """Finish what a crash left undone, before any call arrives; a disk that does not answer costs no call."""
+        settings = self._settings
+        try:
+            async with asyncio.timeout(30):
+                found = await recover_recordings(settings.paths.recordings, self._clock.now())
+                await stores.put_right()
+                await end_interrupted(stores.catalogue, found, settings.paths.recordings, self._clock.now())
+        except (CallrecError, OSError, TimeoutError) as error:
+            text = f"the last run could not be put right: {error}; mend the store, then restart"
+            self._health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="start")
+
+    async def _start_media(self, tools: Tools) -> None:
+        try:
+            await tools.media.start()
+        except (CapacityError, OSError) as error:
+            text = f"no media worker could be started: {error}; calls pass unrecorded until a restart"
+            self._health.raise_problem(Code.CAPACITY, text)
+
+    async def _load_prompts(self, tools: Tools) -> None:
+        faults = await asyncio.to_thread(tools.prompts.load, tools.settings)
+        self._health.set(Code.NOTICE_INVALID, "; ".join(faults) or None)
+        for sources in tools.prompts.all_sources():
+            await tools.media.preload(sources)
+
+    def _reload_notices(self, tools: Tools) -> None:
+        self._tasks.start("notices", self._load_prompts(tools))
+
+    # Signals
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_end)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _asked_to_end(self) -> None:
+        if self._terminate.is_set():
+            self._at_once.set()
+        self._terminate.set()
+
+    async def _until_ended(self, hall: Hall) -> None:
+        """Wait for SIGTERM, then drain; a second SIGTERM seals now."""
+        await self._terminate.wait()
+        limit = float(self._settings.sip.drain_seconds)
+        self._notifier.stopping(f"draining {len(hall)} calls")
+        log.info("draining: %d calls run on for at most %d s; a second SIGTERM seals them now", len(hall), limit)
+        hall.draining = True
+        drain = self._tasks.start("drain", hall.drain(limit))
+        at_once = self._tasks.start("at-once", self._at_once.wait())
+        await asyncio.wait({drain, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        if len(hall):
+            await hall.seal_all()
+
+    async def _stop(self, tools: Tools, server: Server, publisher: Publisher) -> None:
+        await server.stop()
+        await tools.driver.stop()
+        await publisher.stop()
+        await tools.media.stop()
+
+    async def _reload_when_asked(self, tools: Tools) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            self._notifier.reloading()
+            try:
+                await self._reload_now(tools)
+            except ConfigurationError as error:
+                log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - theirs
+            self._notifier.ready()
+
+    async def _reload_now(self, tools: Tools) -> None:
+        """Take a new configuration into use for calls to come; a broken one changes nothing."""
+        new = await asyncio.to_thread(self._reload_settings)
+        changed = [name for name in _NEEDS_RESTART if getattr(new, name) != getattr(tools.settings, name)]
+        if changed:
+            log.warning("changes of [%s] count after a restart", "], [".join(changed))
+        kept = {name: getattr(tools.settings, name) for name in _NEEDS_RESTART}
+        tools.settings = new.model_copy(update=kept)
+        tools.driver.replace_peers(Peers(new.peer))
+        await tools.driver.peers.look_up()
+        await self._load_prompts(tools)
+        log.info("the configuration was reloaded")
+
+
+def tell_health(stores: Stores, tasks: Tasks, verb: str, problem: Problem) -> None:
+    """Tell the world that something is wrong, or mended."""
+    event = Event("system", verb, None, {"code": problem.code.value, "since": problem.as_dict()["since"]})
+    tasks.start(f"system-{verb}", stores.tell(event))

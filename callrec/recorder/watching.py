@@ -1,0 +1,96 @@
+"""Looks once a second at what may go wrong by itself: disk, stores, workers, broker, clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from datetime import timedelta
+from pathlib import Path
+
+from callrec.events import BrokerState, Publisher
+from callrec.recorder.health import Code
+from callrec.recorder.tools import Tools
+
+log = logging.getLogger("callrec.health")
+
+_EVERY_S = 1.0
+_DISK_LIMIT_S = 2.0
+_CLOCK_JUMP = timedelta(seconds=5)
+
+
+class Watching:
+    """Turns what it sees into the problems that `status` shows."""
+
+    def __init__(self, tools: Tools, publisher: Publisher) -> None:
+        self._tools = tools
+        self._publisher = publisher
+        self._disk: asyncio.Task[int] | None = None
+        self._difference = tools.clock.now() - timedelta(seconds=tools.clock.monotonic())
+
+    async def run(self) -> None:
+        """Look every second, for ever; one look that fails does not end the next."""
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("internal error: a look at the recorder's health failed")
+            await asyncio.sleep(_EVERY_S)
+
+    async def wake_publisher(self) -> None:
+        """Tell the publisher as soon as there are new events."""
+        catalogue = self._tools.stores.catalogue
+        while True:
+            await catalogue.wait_for_events(catalogue.last_event)
+            self._publisher.wake()
+
+    async def look(self) -> None:
+        """Look once."""
+        self._look_at_broker()
+        self._look_at_clock()
+        await self._tools.stores.look(self._tools.health)
+        await self._look_at_disk()
+
+    def _look_at_broker(self) -> None:
+        lost = self._publisher.state is BrokerState.DISCONNECTED
+        reason = self._publisher.reason or "not connected yet"
+        text = f"the MQTT broker is not connected: {reason}; events wait in the outbox" if lost else None
+        self._tools.health.set(Code.BROKER_DISCONNECTED, text)
+
+    def _look_at_clock(self) -> None:
+        """A wall clock that jumps makes retention dates and evidence doubtful."""
+        difference = self._tools.clock.now() - timedelta(seconds=self._tools.clock.monotonic())
+        jump = difference - self._difference
+        if abs(jump) > _CLOCK_JUMP:
+            self._difference = difference
+            text = f"the clock jumped by {jump.total_seconds():.0f} s; check the time synchronisation (timedatectl)"
+            self._tools.health.raise_problem(Code.CLOCK, text)
+
+    async def _look_at_disk(self) -> None:
+        """Compare what is free with the limit; a disk that does not answer in time is a problem of its own."""
+        tools = self._tools
+        folder, least = tools.settings.paths.recordings, int(tools.settings.limits.min_free)
+        if self._disk is None or self._disk.done():
+            self._disk = asyncio.ensure_future(asyncio.to_thread(_free_bytes, folder))  # noqa: TID251 - awaited below
+        try:
+            free = await asyncio.wait_for(asyncio.shield(self._disk), _DISK_LIMIT_S)
+        except TimeoutError:
+            text = f"{folder} does not answer; mend the disk, calls pass unrecorded until then"
+            tools.health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="disk")
+        except OSError as error:
+            text = f"{folder} cannot be used ({error.strerror}); make it writable, calls pass unrecorded until then"
+            tools.health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="disk")
+        else:
+            short = (
+                f"{folder} has {free >> 20} MiB free, expected {least >> 20} MiB; free space or lower limits.min_free"
+            )
+            tools.health.set(Code.STORAGE_UNAVAILABLE, short if free < least else None, about="disk")
+
+
+def _free_bytes(folder: Path) -> int:
+    """Return what is free where recordings go; a folder that cannot be written raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(13, "not writable")
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize
