@@ -7,6 +7,7 @@ import ssl
 from dataclasses import dataclass
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
 from callrec.errors import OperatorError
 from callrec.events.topics import OFFLINE, Topics
@@ -28,6 +29,18 @@ class Pace:
     keepalive_s: int = 20
     window: int = 32
     """Events on their way to the broker at once."""
+
+
+def back_off_s(attempt: int, pace: Pace, jitter: float) -> float:
+    """Return how long to wait after a failed attempt, counted from 0: doubling to a limit, the upper half by chance.
+
+    Args:
+        attempt: how many attempts failed before this one.
+        pace: the first and the longest delay.
+        jitter: from 0 to 1.
+    """
+    longest = min(pace.longest_delay_s, pace.first_delay_s * float(2 ** min(attempt, 20)))
+    return longest * (0.5 + 0.5 * jitter)
 
 
 async def client_of(url: BrokerUrl, settings: Mqtt, topics: Topics, pace: Pace) -> aiomqtt.Client:
@@ -83,7 +96,7 @@ def _tls(settings: Mqtt) -> ssl.SSLContext:
 def why(error: BaseException, settings: Mqtt) -> str:
     """Return in words why the broker cannot be used, and what to do where that is known."""
     text = str(error) or type(error).__name__
-    if isinstance(error, aiomqtt.MqttConnectError):
+    if isinstance(error, MqttConnectError):
         if "authori" in text.casefold() or "user name" in text.casefold():
             user = f"user {settings.username!r}" if settings.username else "a client without user name"
             return f"it refused {user} ({text}): check mqtt.username and mqtt.password_file"

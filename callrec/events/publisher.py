@@ -15,7 +15,7 @@ import aiomqtt
 
 from callrec.clock import Clock, rfc3339
 from callrec.errors import CallrecError
-from callrec.events.connection import Pace, client_of, why
+from callrec.events.connection import Pace, back_off_s, client_of, why
 from callrec.events.outbox import OutboxEvent, OutboxPort
 from callrec.events.retained import health_of, info_of, stats_of
 from callrec.events.topics import OFFLINE, ONLINE, Topics
@@ -43,7 +43,7 @@ class Publisher:
     sends it again, with the same id.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each of its collaborators
         self,
         settings: Mqtt | None,
         node_id: str,
@@ -120,7 +120,7 @@ class Publisher:
 
     async def _once(self, url: BrokerUrl) -> None:
         """Connect and work until something breaks; whatever breaks is told and not passed on."""
-        assert self._settings is not None, "internal error: a URL without settings"  # noqa: S101
+        assert self._settings is not None, "internal error: a URL without settings"
         try:
             client = await client_of(url, self._settings, self._topics, self._pace)
             async with client:
@@ -144,9 +144,8 @@ class Publisher:
 
     async def _back_off(self) -> None:
         """Wait before the next attempt: a quarter of a second at first, doubling to half a minute, with jitter."""
-        longest = min(self._pace.longest_delay_s, self._pace.first_delay_s * 2 ** min(self._attempt, 20))
+        deadline = self._clock.monotonic() + back_off_s(self._attempt, self._pace, self._jitter())
         self._attempt += 1
-        deadline = self._clock.monotonic() + longest * (0.5 + 0.5 * self._jitter())
         while not self._stopping and (left := deadline - self._clock.monotonic()) > 0:
             self._more.clear()
             with suppress(TimeoutError):
@@ -204,7 +203,7 @@ class Publisher:
         await self._retain(client, self._topics.state, ONLINE)
         self._state, self._reason = BrokerState.CONNECTED, ""
         log.info("broker %s: connected", self._url)
-        assert self._settings is not None, "internal error: a session without settings"  # noqa: S101
+        assert self._settings is not None, "internal error: a session without settings"
         info = info_of(self._status(), self._topics, self._settings.numbers)
         await self._retain(client, self._topics.info, self._stamped(info))
         await self._refresh(client)
