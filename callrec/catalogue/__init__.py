@@ -1,9 +1,10 @@
 """Rows of calls, their indices, the outbox and the audit chain; `catalogue.py` is the door."""
 
-from callrec.catalogue.catalogue import Catalogue, Options, StorageProblem
+from callrec.catalogue.catalogue import Catalogue
 from callrec.catalogue.errors import AmbiguousId, CallNotFound, StorageUnavailable
 from callrec.catalogue.reserve_journal import ReserveJournal
 from callrec.catalogue.state_lock import StateLock
+from callrec.catalogue.store import Options, StorageProblem
 from callrec.catalogue.values import (
     AuditEntry,
     CallChange,

@@ -17,6 +17,8 @@ depends_on = None
 def upgrade() -> None:
     """Make the first tables."""
     _calls()
+    _orders_of_calls()
+    _parts()
     _indices()
     _journals()
 
@@ -60,6 +62,9 @@ def _calls() -> None:
         sa.PrimaryKeyConstraint("call_id"),
         sa.UniqueConstraint("sequence"),
     )
+
+
+def _orders_of_calls() -> None:
     op.create_index("calls_by_outcome", "calls", ["outcome", "started_at", "call_id"], unique=False)
     op.create_index("calls_by_recording", "calls", ["recording_id"], unique=False)
     op.create_index("calls_by_reference", "calls", ["call_reference"], unique=False)
@@ -80,6 +85,9 @@ def _calls() -> None:
         postgresql_where=sa.text("in_progress"),
     )
     op.create_index("calls_newest", "calls", ["started_at", "call_id"], unique=False)
+
+
+def _parts() -> None:
     op.create_table(
         "parts",
         sa.Column("recording_id", sa.String(length=36), nullable=False),
