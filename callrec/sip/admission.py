@@ -59,7 +59,8 @@ def judge_outside(request: Request, profile: EndpointProfile) -> Refusal | None:
     # RFC 4475 3.3.11: what ends here may have no hops left; a call would go on to the PBX.
     if request.max_forwards == 0 and method == "INVITE":
         return Refusal(483)
-    return judge_extensions(request, profile) or (judge_body(request) if method == "INVITE" else None)
+    refusal = judge_extensions(request, profile)
+    return refusal or ((judge_body(request) or judge_accept(request)) if method == "INVITE" else None)
 
 
 def _refuse_method(method: str, profile: EndpointProfile) -> Refusal:
@@ -108,6 +109,14 @@ def judge_body(request: Request) -> Refusal | None:
     if _HANDLING_OPTIONAL.search(request.headers.get("Content-Disposition") or ""):
         return None
     return Refusal(415, (("Accept", "application/sdp, multipart/mixed"),))
+
+
+def judge_accept(request: Request) -> Refusal | None:
+    """Return a 406 where the sender takes no session description in our answer (RFC 4475 3.3.15)."""
+    if "Accept" not in request.headers:
+        return None
+    kinds = {value.partition(";")[0].strip().lower() for value in request.headers.split("Accept")}
+    return None if not kinds or kinds & {"application/sdp", "application/*", "*/*"} else Refusal(406)
 
 
 def session_of(message: Request | Response) -> bytes | None:

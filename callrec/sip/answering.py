@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from callrec.sip.core import Core
     from callrec.sip.hanging_up import HangingUp
     from callrec.sip.message import Request
+    from callrec.sip.reoffering import Reoffering
     from callrec.sip.transactions import Transaction
 
 REPEAT_1XX = 60.0
@@ -34,9 +35,10 @@ REPEAT_1XX = 60.0
 class Answering:
     """INVITEs that come to us."""
 
-    def __init__(self, core: Core, hanging_up: HangingUp) -> None:
+    def __init__(self, core: Core, hanging_up: HangingUp, reoffering: Reoffering) -> None:
         self._core = core
         self._hanging_up = hanging_up
+        self._reoffering = reoffering
 
     # What comes.
 
@@ -70,12 +72,12 @@ class Answering:
             self._take_reinvite(leg, transaction, request, now)
 
     def _take_reinvite(self, leg: Leg, transaction: Transaction, request: Request, now: float) -> None:
-        if leg.awaited_ack is not None:
-            # They know our 2xx, or they could not speak in its dialog: the ACK itself was lost (RFC 5407 3.1.4).
-            self._acknowledged(leg, None, now)
         transaction.owner = leg
         transaction.to_tag = leg.local_tag
         leg.theirs = transaction
+        if leg.awaited_ack is not None:
+            # They know our 2xx, or they could not speak in its dialog: the ACK itself was lost (RFC 5407 3.1.4).
+            self._acknowledged(leg, None, now)
         if leg.dialog is not None:
             leg.dialog = refreshed(leg.dialog, request)
         self._core.respond(transaction, 100, now)
@@ -97,6 +99,7 @@ class Answering:
             leg.move(LegState.CONFIRMED)
         first = awaited is not None and awaited.transaction is leg.first_invite
         self._core.tell(Acknowledged(leg.id, answer, reoffer=not first))
+        self._reoffering.send_waiting(leg, now)
 
     def on_cancel(self, leg: Leg, invite: Transaction, cancel: Request, now: float) -> None:
         """Take back an INVITE that has no final response yet; after one a CANCEL changes nothing (RFC 3261 9.2)."""
@@ -109,6 +112,7 @@ class Answering:
             self._core.tell(Cancelled(leg.id, cancel.headers.get("Reason")))
         else:
             self._core.tell(ReofferCancelled(leg.id))
+            self._reoffering.send_waiting(leg, now)
 
     def on_timer(self, leg: Leg, timer: LegTimer, now: float) -> None:
         """Repeat a 2xx or a provisional response, or give up waiting for the ACK."""
@@ -171,6 +175,7 @@ class Answering:
         core.send_response(invite, core.response(invite, status, reason=reason, headers=headers), now)
         if leg.state is LegState.INCOMING:
             core.end(leg)
+        self._reoffering.send_waiting(leg, now)
         return True
 
 

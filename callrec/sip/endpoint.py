@@ -37,9 +37,9 @@ class Endpoint:
     def __init__(self, profile: EndpointProfile, random: RandomBytes) -> None:
         self._core = core = Core(profile, random)
         self._hanging_up = HangingUp(core)
-        self._answering = Answering(core, self._hanging_up)
         self._calling = Calling(core, self._hanging_up)
         self._reoffering = Reoffering(core, self._calling, self._hanging_up)
+        self._answering = Answering(core, self._hanging_up, self._reoffering)
         self._incoming = Incoming(core, self._answering, self._hanging_up)
 
     # The five verbs.
@@ -179,9 +179,7 @@ class Endpoint:
         found = self._leg(leg)
         if found is None or found.state is LegState.INCOMING:
             return False
-        done = self._answering.reject(found, status, None, tuple(headers), now)
-        self._reoffering.send_waiting(found, now)
-        return done
+        return self._answering.reject(found, status, None, tuple(headers), now)
 
     def respond(  # noqa: PLR0913 - what a response can have
         self,

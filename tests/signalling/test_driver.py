@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 import pytest
 
@@ -69,10 +70,9 @@ async def test_a_stranger_gets_no_datagram_and_is_counted() -> None:
 async def test_a_strangers_connection_is_closed_at_accept() -> None:
     """An unknown TCP source reads the end of its connection, and is counted."""
     async with driven("127.0.0.9") as called:
-        with pytest.raises(ConnectionError):
-            reader, writer = await asyncio.open_connection(*called.address("tcp"))
+        reader, writer = await asyncio.open_connection(*called.address("tcp"))
+        with suppress(ConnectionError):  # closed with a reset, or with an end: both are a closed door
             assert await asyncio.wait_for(reader.read(100), 5) == b""
-            raise ConnectionError
         writer.close()
         await until(lambda: called.driver.counters.closed_unknown == 1)
         assert called.driver.connections == 0

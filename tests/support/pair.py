@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from callrec.sip.building import host_port
 from callrec.sip.endpoint import Dial, Endpoint, EndpointProfile
 from callrec.sip.events import Address, Event, Flow
 from callrec.sip.message import Request, Response, parse_message
@@ -113,11 +114,8 @@ class Pair:
                 target.endpoint.receive(data, Flow(flow.transport, flow.remote, flow.local), self.now)
 
 
-def dial(leg: str, flow: Flow, session: bytes | None = OFFER, **more: object) -> Dial:
-    """Return a usual INVITE from alice to bob."""
-    to = f"sip:bob@{flow.remote.host}:{flow.remote.port}"
-    uri = (
-        Uri.parse(to) if ":" not in flow.remote.host else Uri.parse(f"sip:bob@[{flow.remote.host}]:{flow.remote.port}")
-    )
-    from_ = NameAddress.parse('"Alice" <sip:alice@example.com>')
-    return Dial(leg, flow, uri, NameAddress("", uri), from_, session=session, **more)  # type: ignore[arg-type]
+def dial(leg: str, flow: Flow, session: bytes | None = OFFER, **more: Any) -> Dial:
+    """Return a usual INVITE from alice to bob; keywords set other fields of `Dial`."""
+    uri = Uri.parse(f"sip:bob@{host_port(flow.remote)}")
+    more.setdefault("from_", NameAddress.parse('"Alice" <sip:alice@example.com>'))
+    return Dial(leg, flow, uri, NameAddress("", uri), session=session, **more)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from callrec.settings import Peer
-from callrec.sip.events import Address, Event
 from callrec.signalling import Driver, DriverSettings, Peers
+from callrec.sip.events import Address, Event
 
 E = TypeVar("E")
 
@@ -25,7 +25,10 @@ class Driven:
     def __init__(self, peers: Peers, listen: tuple[str, ...], **settings: Any) -> None:
         self.told: asyncio.Queue[Event] = asyncio.Queue()
         self.on_event: Callable[[Event], None] = self.told.put_nowait
-        self.driver = Driver(DriverSettings(listen, **settings), peers, lambda event: self.on_event(event))
+        self.driver = Driver(DriverSettings(listen, **settings), peers, self._tell)
+
+    def _tell(self, event: Event) -> None:
+        self.on_event(event)
 
     @property
     def endpoint(self) -> Any:
@@ -63,5 +66,5 @@ async def driven(
 async def until(condition: Callable[[], bool], *, within: float = 5.0) -> None:
     """Wait until something is so, or fail."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a condition of the driver has no event to wait for
             await asyncio.sleep(0.005)
