@@ -19,7 +19,9 @@ from callrec.identifiers import new_id
 from callrec.media import MediaService, RemoteMedia
 from callrec.rtp import RtpPacket
 from callrec.sip.events import Address
+from callrec.vault.part_reader import RecordingReader
 from callrec.vault.part_writer import PartSource
+from callrec.vault.recording_format import Direction, MarkRecord
 
 Event = TypeVar("Event")
 LIMIT_S = 10.0
@@ -210,3 +212,27 @@ def part_source(directory: Path) -> tuple[PartSource, bytes]:
     """Return a source of parts and the audio key behind it."""
     key = os.urandom(32)
     return PartSource(new_id(), key, directory, os.urandom), key
+
+
+@dataclass
+class Taped:
+    """What a recording holds, read back."""
+
+    packets: dict[Direction, list[bytes]]
+    marks: list[MarkRecord]
+    parts: int
+
+
+def read_back(paths: list[Path], key: bytes, recording_id: str) -> Taped:
+    """Read the files of a recording."""
+    reader = RecordingReader(paths, key, recording_id)
+    packets: dict[Direction, list[bytes]] = {Direction.OUTSIDE: [], Direction.OURS: []}
+    marks = []
+    for _, record in reader.records():
+        if isinstance(record, MarkRecord):
+            marks.append(record)
+        else:
+            packets[record.direction].append(record.packet)
+    parts = len(reader.parts)
+    reader.close()
+    return Taped(packets, marks, parts)

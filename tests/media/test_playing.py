@@ -40,7 +40,12 @@ async def test_a_notice_is_heard_whole_and_proven(hall: Hall) -> None:
     assert [packet.marker for packet in packets] == [True] + [False] * 34
     assert evidence.completed
     assert evidence.interrupted_by is None
-    assert (evidence.expected_ms, evidence.sent_ms, evidence.packets_sent, evidence.packets_refused) == (500, 500, 35, 0)
+    assert (evidence.expected_ms, evidence.sent_ms, evidence.packets_sent, evidence.packets_refused) == (
+        500,
+        500,
+        35,
+        0,
+    )
     assert (evidence.first_sequence, evidence.last_sequence) == (
         packets[0].sequence_number,
         packets[-1].sequence_number,
