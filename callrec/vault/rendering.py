@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -150,14 +151,14 @@ class _Side:
         self.codecs = _STATIC | {entry.payload_type: entry for entry in entries}
         self.laws = {number: _law(codec) for number, codec in self.codecs.items()}
 
-    def take(self, arrival: int, packet: bytes) -> None:
-        """Take in an RTP packet."""
+    def take(self, arrival: int, packet: bytes) -> int:
+        """Take in an RTP packet; return how many samples it holds."""
         try:
             flags, second, sequence, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
             payload = packet[FIXED_LENGTH:] if flags == 0x80 else payload_of(packet)
-        except (PeerError, ValueError):
+        except (PeerError, struct.error):
             self.malformed += 1
-            return
+            return 0
         number = second & 0x7F
         law = self.laws.get(number)
         if law is None or law == SILENT:
@@ -166,6 +167,8 @@ class _Side:
             self._count(self.heard, number)
             marker = second > 0x7F
             self.placer.take(Incoming(arrival, sequence, timestamp, ssrc, marker, payload, law))
+            return len(payload)
+        return 0
 
     def _count(self, counter: Counter[str], number: int) -> None:
         codec = self.codecs.get(number)
@@ -241,8 +244,8 @@ class Renderer:
                 self._newest = arrival
             side = sides.get(kind)
             if side is not None:
-                timeline.packet(at_us)
-                side.take(arrival, plaintext[start:end])
+                samples = side.take(arrival, plaintext[start:end])
+                timeline.packet(at_us + samples * 1_000_000 // RATE)
             else:
                 self._mark(Mark(kind), at_us, start_us, plaintext[start:end])
 

@@ -53,10 +53,10 @@ class Timeline:
         """Return the latest instant of which anything is known."""
         return self._latest_us
 
-    def packet(self, at_us: int) -> None:
-        """Take in that a packet arrived."""
+    def packet(self, end_us: int) -> None:
+        """Take in that a packet arrived whose voice lasts to an instant."""
         self._leading = False
-        self._latest_us = max(self._latest_us, at_us)
+        self._latest_us = max(self._latest_us, end_us)
 
     def begin(self, state: SpanState, at_us: int, reason: str) -> None:
         """Begin a hold or a pause; one that lasts already goes on."""

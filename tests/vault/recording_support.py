@@ -102,16 +102,19 @@ def voice(seconds: float, seed: int = 1) -> bytes:
     return bytes(digest)
 
 
+def _instant(item: Packet | bytes) -> tuple[int, bool]:
+    """Return when something was stored; a mark before a packet of the same instant."""
+    return (item.at_us, True) if isinstance(item, Packet) else (int.from_bytes(item[3:11], "big"), False)
+
+
 def write_recording(directory: Path, *parts: Sequence[Packet | bytes], end_us: int | None = None) -> list[Path]:
     """Write packets and marks in the order of their arrival; all parts but the last are left cut."""
     source = part_source(directory)
     paths = []
     for number, part in enumerate(parts, 1):
         writer = PartWriter(source.next_part(STARTED_AT), STARTED_AT_NS)
-        items = [item for item in part if isinstance(item, Packet)]
-        encoded = [(item.at_us, item.encode()) for item in items]
-        encoded += [(int.from_bytes(item[3:11], "big"), item) for item in part if isinstance(item, bytes)]
-        records = b"".join(record for _, record in sorted(encoded, key=lambda pair: pair[0]))
+        ordered = sorted(part, key=_instant)
+        records = b"".join(item.encode() if isinstance(item, Packet) else item for item in ordered)
         for run in split_records(records):
             writer.append(run)
         if number == len(parts):
