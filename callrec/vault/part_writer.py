@@ -344,7 +344,8 @@ def _make_folders(folder: Path) -> list[Path]:
     while not missing.exists():
         missing = missing.parent
         made.append(missing)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in reversed(made):
+        each.mkdir(mode=0o700, exist_ok=True)  # `parents=True` would give those above other rights
     return made
 
 

@@ -72,6 +72,7 @@ def test_a_sealed_part_gives_back_what_was_appended(tmp_path: Path) -> None:
     assert sealed.path == tmp_path / f"2026/11/22/{RECORDING}.1.crec"
     assert [path.name for path in sealed.path.parent.iterdir()] == [sealed.path.name]
     assert sealed.path.stat().st_mode & 0o777 == 0o600
+    assert all(folder.stat().st_mode & 0o777 == 0o700 for folder in list(sealed.path.parents)[:3])
     assert sealed.size == sealed.path.stat().st_size
     assert sealed.segments == 2
     assert plaintexts(sealed.path) == [SECOND, encode_mark(Mark.END, 1_000_000, b"bye")]
