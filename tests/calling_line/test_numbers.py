@@ -178,7 +178,8 @@ def test_whatever_is_dialled_a_value_comes_back(dialled: str, peer: PeerProfile)
     [
         "01632 960 001", "+44 (0)1632-960001", "0044 1632 960001", "(01632) 960001", "(+44) 1632 960001", "1632960001",
         "441632960001", "tel:+441632960001", "sip:+441632960001@t.example", "\u202a+44\u00a01632\u00a0960001\u202c",
-        "01632\u2013960\u2013001", "+44.1632.960.001", "\uff10\uff11\uff16\uff13\uff12\uff19\uff16\uff10\uff10\uff10\uff11", "01632/960001",
+        "01632\u2013960\u2013001", "+44.1632.960.001",
+        "\uff10\uff11\uff16\uff13\uff12\uff19\uff16\uff10\uff10\uff10\uff11", "01632/960001",
     ],
 )  # fmt: skip
 def test_a_number_is_found_in_any_spelling(text: str) -> None:
