@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from callrec import __version__
 from callrec.console.options import Group, Lazy
 from callrec.errors import CallrecError, ExitCode, IntegrityError, OperatorError
 
@@ -32,7 +33,7 @@ _INTERRUPTED = 130
 
 
 @click.group(cls=Group, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="callrec", message="callrec %(version)s")
+@click.version_option(__version__, message="callrec %(version)s")
 def callrec() -> None:
     """Record telephone calls, and find, play, export and delete what was recorded.
 

@@ -92,7 +92,7 @@ class _TakesThem(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then those of every command."""
-        own = [p for p in self.get_params(ctx) if p.name not in _NAMES]
+        own = [p for p in self.get_params(ctx) if isinstance(p, click.Option) and p.name not in _NAMES]
         for title, parameters in (("Options", own), ("Everywhere", EVERYWHERE)):
             records = [record for p in parameters if (record := p.get_help_record(ctx)) is not None]
             if records:

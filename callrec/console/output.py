@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -119,6 +118,8 @@ def _print_separated(items: Sequence[Item], output: Output) -> None:
     """Print one row for each item; what is a list or an object within it stands there as JSON."""
     if not items:
         return
+    import csv  # noqa: PLC0415  10 ms that only tables for spreadsheets pay
+
     names = list(dict.fromkeys(name for item in items for name in item))
     text = io.StringIO()
     writer = csv.writer(text, dialect="excel" if output is Output.CSV else "excel-tab", lineterminator="\n")
