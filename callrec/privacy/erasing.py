@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -358,13 +359,18 @@ def _intent_body(targets: Sequence[Target], reason: Reason, authoriser: str, cas
     return {
         "erasure_id": new_id(),
         "reason": reason.value,
-        "authoriser": authoriser,
+        "authoriser": _account(authoriser),
         "case_id": case_id,
         "targets": [
             {"call_id": target.call_id, "recording_id": target.recording_id, "key_ids": list(target.key_ids)}
             for target in targets
         ],
     }
+
+
+def _account(name: str) -> str:
+    """Return an account name as the ledger takes it: closed characters, nothing like a number."""
+    return f"account:{re.sub('[^A-Za-z0-9_.-]', '_', name)[:64]}"
 
 
 def _nothing_there(call_id: str) -> ErasedCall:
