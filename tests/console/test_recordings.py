@@ -24,7 +24,7 @@ def recorded(served: Desk) -> Desk:
 
 def frames(path: Path) -> int:
     with wave.open(str(path)) as file:
-        return file.getnframes()
+        return int(file.getnframes())
 
 
 def test_a_file_is_written_whole_and_only_for_its_owner(recorded: Desk) -> None:
@@ -47,7 +47,7 @@ def test_several_go_into_a_folder_under_their_ids(recorded: Desk) -> None:
 
 def test_standard_output_takes_one_recording(recorded: Desk) -> None:
     """--to - is for pipes: the bytes and nothing else."""
-    command = [COMMAND, "export", "CALL001", "--to", "-", "--config", recorded.config]
+    command: list[str | Path] = [COMMAND, "export", "CALL001", "--to", "-", "--config", recorded.config]
     output = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
     assert (output[:4], len(output)) == (b"RIFF", 44 + 24_000 * 4)
     assert recorded.run("export", "CALL001", "CALL002", "--to", "-").code == 2
