@@ -157,8 +157,9 @@ class Core:
         self, dialog: Dialog, cseq: CSeq, headers: Iterable[tuple[str, str]] = (), body: bytes = b""
     ) -> tuple[Request, str, Flow]:
         """Return a request inside a dialog, its branch and the way it goes."""
-        flow = self.profile.route(dialog.next_hop, dialog.flow)
-        branch = self.branch(dialog.next_hop)
+        hop = dialog.next_hop
+        flow = self.profile.route(hop, dialog.flow)
+        branch = self.branch(hop)
         pairs = (*headers, *self.named("User-Agent"), *body_headers(body, None))
         return request_in(dialog, cseq, self.via(flow, branch), pairs, body), branch, flow
 
@@ -193,8 +194,11 @@ class Core:
     # Legs.
 
     def end(self, leg: Leg) -> None:
-        """Let a leg be over: no timer, no dialog, no id of it is left."""
+        """Let a leg be over: no timer, no dialog, no id, no INVITE of ours that still waits is left."""
         leg.move(LegState.OVER)
+        if leg.ours is not None:
+            self.transactions.abandon(leg.ours)
+            leg.ours = None
         leg.deadlines.clear()
         self.legs.forget(leg)
 

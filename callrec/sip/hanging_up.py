@@ -59,10 +59,8 @@ class HangingUp:
         told = leg.state not in {LegState.ENDING, LegState.HANGING_UP} and not leg.silent
         if leg.theirs is not None and leg.theirs.unanswered:
             core.respond(leg.theirs, 487, now)
-        if leg.ours is not None and leg.state in {LegState.CALLING, LegState.CANCELLING}:
-            core.transactions.abandon(leg.ours)  # their 2xx was lost, and they will not repeat it after BYE
         leg.theirs = leg.awaited_ack = None
-        core.end(leg)
+        core.end(leg)  # also where they never let us hear their 2xx, and will not repeat it after BYE
         if told:
             core.tell(HungUp(leg.id, request.headers.get("Reason")))
 
