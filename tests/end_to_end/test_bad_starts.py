@@ -11,6 +11,14 @@ from tests.support.recorder import Plan, Recorder
 
 
 @pytest.fixture
+def configured() -> Iterator[Recorder]:
+    """Return an installation that has a configuration and nothing else."""
+    recorder = Recorder(Plan())
+    yield recorder
+    recorder.close()
+
+
+@pytest.fixture
 def installation() -> Iterator[Recorder]:
     """Return an installation that was set up and not started."""
     recorder = Recorder(Plan())
@@ -33,16 +41,16 @@ def start(recorder: Recorder) -> tuple[int, str]:
         ("workers = 1", "workers = -1", "workers"),
     ],
 )
-def test_a_wrong_configuration_names_file_line_and_key(installation: Recorder, old: str, new: str, words: str) -> None:
+def test_a_wrong_configuration_names_file_line_and_key(configured: Recorder, old: str, new: str, words: str) -> None:
     """Unknown key, wrong type, impossible value: exit 78 and one line with file, line, key and what was expected."""
-    text = installation.configuration.read_text()
+    text = configured.configuration.read_text()
     changed = text.replace(old, new, 1)
     line = next(number for number, row in enumerate(changed.splitlines(), 1) if new in row)
-    installation.configuration.write_text(changed)
-    code, said = start(installation)
+    configured.configuration.write_text(changed)
+    code, said = start(configured)
     assert code == 78
     (sentence,) = [row for row in said.splitlines() if row.strip()]
-    assert f"{installation.configuration}:{line}" in sentence
+    assert f"{configured.configuration}:{line}" in sentence
     assert words in sentence
     assert "Traceback" not in said
 
@@ -116,6 +124,6 @@ def test_a_notice_that_is_no_audio_is_refused(installation: Recorder, tmp_path: 
     assert installation.must("notice", "list", "--json").out == before
 
 
-def test_the_command_says_when_nobody_is_there(installation: Recorder) -> None:
+def test_the_command_says_when_nobody_is_there(configured: Recorder) -> None:
     """Without a running recorder `find` exits 69."""
-    assert installation.run("find", "--json").code == 69
+    assert configured.run("find", "--json").code == 69

@@ -86,15 +86,20 @@ def test_a_destination_that_does_not_exist(office: House) -> None:
     assert (item["outcome"], item["outcome_reason"]) == ("not_recorded", "destination_failed")
 
 
-def test_the_caller_hangs_up_in_the_notice(office: House) -> None:
-    """NOT-4: the row stays with the number, there is no audio, and the desk is never called."""
-    talk = office.hear_notice(office.dial("+447700900313"))
+@pytest.mark.parametrize(("packets_heard", "caller"), [(0, "+447700900313"), (25, "+447700900316")])
+def test_the_caller_hangs_up_in_the_notice(office: House, packets_heard: int, caller: str) -> None:
+    """NOT-4: at once or in the middle: the row stays with the number, no audio, and the desk is never called."""
+    talk = office.hear_notice(office.dial(caller))
+    assert talk.outside.voice.wait_heard(lambda heard: len(heard) >= packets_heard, 5)
     talk.out.hang_up()
     item = office.item_of(talk)
     assert (item["outcome"], item["outcome_reason"]) == ("not_recorded", "abandoned_in_notice")
     assert item["network_number"] == talk.caller
     assert item["recording_id"] is None
-    assert not item["notice"]["completed"]
+    assert item["notice"] is not None, "a notice was due"
+    assert item["notice"]["completed"] is False
+    if packets_heard:
+        assert item["notice"]["interrupted_by"] == "hangup"
 
 
 def test_the_caller_hangs_up_while_it_rings(office: House) -> None:
