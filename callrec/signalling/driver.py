@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ SWEEP_S = 1.0
 """Seconds between looks at idle and slow connections."""
 ROUNDS = 8
 """Times that what is told and sent may lead to more of it before others get a turn."""
-NAMES_S = 300.0
+NAMES_AT_START_S = 2.0
+"""Seconds that names may keep us from listening."""
+NAMES_S = 60.0
 """Seconds between look-ups of peers that are given by name."""
 
 
@@ -52,7 +55,7 @@ class DriverSettings:
     user_agent: str = "callrec"
     supported: tuple[str, ...] = ()
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
-    max_transactions: int = 20_000
+    max_transactions: int = 50_000
     max_legs: int = 10_000
     tcp: TcpLimits = field(default_factory=TcpLimits)
 
@@ -115,7 +118,9 @@ class Driver:
         Raises:
             OperatorError: exit 78 where a place cannot be had.
         """
-        await self.peers.look_up()
+        with suppress(TimeoutError):  # a dead DNS must not keep the calls of all others waiting; it is asked again
+            async with asyncio.timeout(NAMES_AT_START_S):
+                await self.peers.look_up()
         try:
             self._bind()
         except BaseException:

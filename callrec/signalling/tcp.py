@@ -48,6 +48,7 @@ class Connection(asyncio.Protocol):
         self.heard_at = owner.hooks.now()
         self.begun_at: float | None = None
         """When the message began that is not whole yet."""
+        self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, unless its far side is a stranger or there are too many."""
@@ -61,7 +62,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Cut bytes into messages."""
-        if self.flow is None:
+        if self.flow is None or self._refused:
             return
         self.heard_at = self._owner.hooks.now()
         try:
@@ -96,11 +97,15 @@ class Connection(asyncio.Protocol):
         reply = parse_failure_reply(self._framer.unframed, error, flow.remote)
         if reply is not None:
             self.send(reply)
-        self.close()
+        # Closing with unread bytes would be a reset, and the reply lost: what still comes is thrown away for a moment.
+        self._refused = True
+        self.begun_at = float("-inf")
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
 
     def send(self, data: bytes) -> None:
         """Send bytes; a far side that does not read is cut off."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._refused or self._transport.is_closing():
             return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > self._owner.limits.write_buffer:
@@ -221,6 +226,7 @@ class TcpTransport:
     def sweep(self, now: float) -> None:
         """Close connections that are idle, or that began a message and never finished it; called each second."""
         for connection in list(self._connections.values()):
+            # A refused connection counts as one that was slow for ever.
             slow = connection.begun_at is not None and now - connection.begun_at > self.limits.message_timeout
             if slow or now - connection.heard_at > self.limits.idle_timeout:
                 self.counters.closed_limit += slow

@@ -56,7 +56,7 @@ class EndpointProfile:
     wake: Callable[[], None] = _do_nothing
     """Called when there is something to send or to tell where there was nothing: a driver plans its next round."""
     contact_user: str = "callrec"
-    max_transactions: int = 20_000
+    max_transactions: int = 50_000
     max_legs: int = 10_000
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from callrec.sip.endpoint import Endpoint, EndpointProfile
 from callrec.sip.events import Address, Event, Flow
@@ -18,7 +18,7 @@ class Wire:
     """An endpoint with a clock, what it sent, and what it told."""
 
     def __init__(
-        self, transport: str = "udp", *, ours: Address = OURS, theirs: Address = THEIRS, **profile: object
+        self, transport: str = "udp", *, ours: Address = OURS, theirs: Address = THEIRS, **profile: Any
     ) -> None:
         self.flow = Flow("tcp" if transport == "tcp" else "udp", ours, theirs)
         self.endpoint = Endpoint(EndpointProfile("test", lambda flow: flow.local, **profile), seeded(7))
@@ -71,7 +71,7 @@ class Wire:
 
 
 def request(
-    method: str = "INVITE", *, branch: str = "z9hG4bK1", cseq: int = 1, to_tag: str = "", **changed: str
+    method: str = "INVITE", *, branch: str = "z9hG4bK1", cseq: int | str = 1, to_tag: str = "", **changed: Any
 ) -> str:
     """Return a request of the other side; a keyword such as `Max_Forwards="0"` sets a header, "" takes it away.
 

@@ -1,0 +1,52 @@
+"""Who may speak to us: the longest match wins."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrec.signalling import Peers
+from callrec.sip.events import Address
+from tests.support.sip_driver import peer
+
+TABLE = Peers([
+    peer("net", "10.0.0.0/8"), peer("subnet", "10.1.0.0/16"), peer("host", "10.1.2.3"),
+    peer("port", "10.1.2.3:5080"), peer("six", "2001:db8::/32"), peer("named", "localhost:5090"),
+])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "name"),
+    [
+        ("10.9.9.9", 5060, "net"), ("10.1.9.9", 5060, "subnet"), ("10.1.2.3", 5060, "host"), ("10.1.2.3", 5080, "port"),
+        ("2001:db8::1", 5060, "six"), ("11.0.0.1", 5060, None), ("::1", 5060, None), ("not-an-address", 5060, None),
+    ],
+)  # fmt: skip
+def test_the_longest_match_wins(host: str, port: int, name: str | None) -> None:
+    """host:port before host before the longer prefix; anything else is a stranger."""
+    found = TABLE.match(Address(host, port))
+    assert (found.name if found else None) == name
+    assert TABLE.is_known(Address(host, port)) == (name is not None)
+
+
+async def test_a_peer_by_name_counts_once_it_is_found() -> None:
+    """Names are looked up, never while a packet waits."""
+    peers = Peers([peer("named", "localhost:5090")])
+    assert not peers.is_known(Address("127.0.0.1", 5090))
+    await peers.look_up()
+    assert peers.is_known(Address("127.0.0.1", 5090))
+    assert not peers.is_known(Address("127.0.0.1", 5091))
+
+
+async def test_a_name_that_cannot_be_found_is_logged_and_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """One broken name does not shut the others out."""
+    peers = Peers([peer("gone", "gone.invalid"), peer("there", "127.0.0.1")])
+    await peers.look_up()
+    assert peers.is_known(Address("127.0.0.1", 1))
+    assert "gone.invalid" in caplog.text
+
+
+def test_what_is_remembered_of_strangers_is_bounded() -> None:
+    """A scan from many addresses does not grow the memory."""
+    for number in range(10_000):
+        TABLE.match(Address(f"172.16.{number // 250}.{number % 250}", 5060))
+    assert len(TABLE._remembered) <= 4096

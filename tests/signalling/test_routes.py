@@ -1,0 +1,97 @@
+"""Where a URI is, which socket leads there, and that a Contact never makes us talk to strangers."""
+
+from __future__ import annotations
+
+import pytest
+
+from callrec.errors import OperatorError
+from callrec.signalling import Peers
+from callrec.signalling.routes import Routes
+from callrec.signalling.sockets import Listening, read_listening
+from callrec.sip.events import Address, Flow
+from callrec.sip.uri import Uri
+from tests.support.sip_driver import peer
+
+UDP, TCP, UDP6 = Address("127.0.0.1", 5060), Address("127.0.0.1", 5061), Address("::1", 5062)
+
+
+def routes(*places: Listening, advertised: str = "") -> Routes:
+    made = Routes(Peers([peer("pbx", "127.0.0.0/8")]), advertised, lambda: 0.0)
+    made.places += places or (Listening("udp", UDP), Listening("tcp", TCP), Listening("udp", UDP6))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sip:100@127.0.0.2", Flow("udp", UDP, Address("127.0.0.2", 5060))),
+        ("sip:100@127.0.0.2:5070", Flow("udp", UDP, Address("127.0.0.2", 5070))),
+        ("sip:127.0.0.2;transport=TCP", Flow("tcp", TCP, Address("127.0.0.2", 5060))),
+        ("sip:100@[::1]:5070", Flow("udp", UDP6, Address("::1", 5070))),
+        ("sip:100@localhost:5070", Flow("udp", UDP, Address("127.0.0.1", 5070))),
+    ],
+)
+async def test_a_uri_is_resolved_to_a_way(uri: str, expected: Flow) -> None:
+    """Addresses at once, names by DNS; transport and port as RFC 3263 4 has them."""
+    found = await routes().resolve(Uri.parse(uri))
+    if "localhost" in uri:
+        assert (found.transport, found.remote.port) == ("udp", 5070)
+        assert found.remote.host in {"127.0.0.1", "::1"}
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("uri", ["tel:+442079460123", "sips:a@127.0.0.1", "sip:a@[::1];transport=tcp"])
+async def test_a_uri_that_cannot_be_called_says_why(uri: str) -> None:
+    """No listening place of that kind, or a scheme that is not sip."""
+    with pytest.raises(OperatorError):
+        await routes().resolve(Uri.parse(uri))
+
+
+async def test_without_udp_tcp_is_used() -> None:
+    """A recorder that listens on TCP only calls by TCP."""
+    found = await routes(Listening("tcp", TCP)).resolve(Uri.parse("sip:100@127.0.0.2"))
+    assert found.transport == "tcp"
+
+
+DIALOG = Flow("udp", UDP, Address("127.0.0.2", 5060))
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sip:a@127.0.0.3:5099", Flow("udp", UDP, Address("127.0.0.3", 5099))),
+        ("sip:a@192.0.2.1:5099", DIALOG),
+        ("sip:a@pbx.example.com", DIALOG),
+        ("tel:+442079460123", DIALOG),
+        ("sip:a@127.0.0.2;transport=tcp", Flow("tcp", TCP, Address("127.0.0.2", 5060))),
+    ],
+)
+def test_a_contact_never_leads_to_strangers(uri: str, expected: Flow) -> None:
+    """A peer's address is followed; anything else stays on the way the call came."""
+    assert routes().route_in_dialog(Uri.parse(uri), DIALOG) == expected
+
+
+async def test_who_was_called_may_answer() -> None:
+    """A destination that is no peer would else ring for ever: its responses must come through."""
+    made = routes()
+    assert not made.is_known(Address("192.0.2.9", 5060))
+    await made.resolve(Uri.parse("sip:100@192.0.2.9"))
+    assert made.is_known(Address("192.0.2.9", 5060))
+
+
+def test_what_is_advertised() -> None:
+    """The configured address, else the listening one, else that of the route to the peer."""
+    wild = Flow("udp", Address("0.0.0.0", 5060), Address("127.0.0.2", 5060))
+    assert routes(advertised="203.0.113.1").advertise(wild) == Address("203.0.113.1", 5060)
+    assert routes().advertise(DIALOG) == UDP
+    assert routes().advertise(wild) == Address("127.0.0.1", 5060)
+
+
+@pytest.mark.parametrize(
+    "text", ["udp:127.0.0.1:5060", "sctp://127.0.0.1:5060", "udp://127.0.0.1", "udp://x:99999", ""]
+)
+def test_a_listening_place_that_is_none_is_refused(text: str) -> None:
+    """One sentence that says what was found and expected."""
+    with pytest.raises(OperatorError, match=r"sip\.listen: found"):
+        read_listening(text)
