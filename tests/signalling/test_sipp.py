@@ -30,8 +30,8 @@ async def test_sipp_calls_at_fifty_a_second_and_all_succeed(transport: str, mode
         called.on_event = answer
         host, port = called.address(transport)
         sipp = await asyncio.create_subprocess_exec(
-            "sipp", "-sn", "uac", "-t", mode, "-i", "127.0.0.1", "-r", str(RATE), "-m", str(CALLS), "-nd", "-max_socket", "500",
-            "-trace_err", "-timeout", "30s", "-timeout_error", f"{host}:{port}",
+            "sipp", "-sn", "uac", "-t", mode, "-i", "127.0.0.1", "-r", str(RATE), "-m", str(CALLS), "-nd",
+            "-max_socket", "500", "-timeout", "30s", "-timeout_error", f"{host}:{port}",
             cwd=tmp_path, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
@@ -40,7 +40,6 @@ async def test_sipp_calls_at_fifty_a_second_and_all_succeed(transport: str, mode
         except TimeoutError:
             sipp.kill()
             raise
-        errors = "".join(path.read_text(errors="replace") for path in tmp_path.glob("*errors.log"))
-        assert sipp.returncode == 0, errors or output.decode(errors="replace")[-3000:]
+        assert sipp.returncode == 0, output.decode(errors="replace")[-3000:]
         assert called.driver.counters.unparseable == called.driver.counters.internal_errors == 0
         assert called.endpoint.legs == 0
