@@ -6,7 +6,7 @@ from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.calls.call import Call, Passing, State
 from callrec.calls.inputs import Input, Side, Timer
-from callrec.calls.outcome import Outcome, Reason, reason_of_failure
+from callrec.calls.outcome import Reason, reason_of_failure
 
 _COULD_NOT_ANSWER_NOW = frozenset({408, 481, 491, 500, 503})
 _PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
@@ -42,8 +42,8 @@ class AnnouncedCall(Call):
                 return [do.Prepare()]
             case State.PREPARING, given.Prepared():
                 return self._prepared(event)
-            case State.ANSWERING, given.Acknowledged(usable):
-                return self._acknowledged(usable=usable)
+            case State.ANSWERING, given.Acknowledged():
+                return self._acknowledged(event)
             case State.ANNOUNCING, given.PlayEnded(completed):
                 return self._notice_ended(completed=completed)
             case State.CONFIRMING, given.PlayEnded():
@@ -70,8 +70,10 @@ class AnnouncedCall(Call):
         self.state = State.ANSWERING
         return [do.AnswerCaller()]
 
-    def _acknowledged(self, *, usable: bool) -> list[do.Command]:
-        if not usable:
+    def _acknowledged(self, event: given.Acknowledged) -> list[do.Command]:
+        if event.held:
+            self._held.add(Side.CALLER)
+        if not event.usable:
             return [do.HangUp(Side.CALLER, Reason.DESTINATION_FAILED), self._finish(Reason.DESTINATION_FAILED)]
         self.state = State.ANNOUNCING
         return [do.PlayNotice()]
@@ -219,8 +221,3 @@ class AnnouncedCall(Call):
             case State.TELLING:
                 return [do.HangUp(Side.CALLER, self._told), self._finish(self._told)]
         return [do.HangUp(Side.CALLER), self._finish(self._why_caller_left())]
-
-
-def no_route(why_not: Reason | None = None) -> list[do.Command]:
-    """Return what is done about a call for which the configuration has no destination."""
-    return [do.RejectCaller(404), do.Finish(Outcome(why_not or Reason.DESTINATION_FAILED))]

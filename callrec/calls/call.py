@@ -54,6 +54,11 @@ class Call:
         """Whether a party has the call on hold now."""
         return bool(self._held)
 
+    @property
+    def why_not(self) -> Reason | None:
+        """Return what prevents the recording, as far as it is known by now."""
+        return self._why_not
+
     def handle(self, event: Input) -> list[do.Command]:
         """Return what is to be done about an input; an ended call asks for nothing."""
         if self.state is State.OVER:

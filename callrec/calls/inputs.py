@@ -42,9 +42,13 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """The caller's ACK to our 2xx arrived; `usable` is False where its SDP cannot be used."""
+    """The caller's ACK to our 2xx arrived.
+
+    `usable` is False where the SDP in it cannot be used, `held` says that this SDP does not listen.
+    """
 
     usable: bool = True
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

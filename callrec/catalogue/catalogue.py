@@ -6,13 +6,14 @@ It routes; what it routes to stands beside it.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from callrec.catalogue import audit, erasure
+from callrec.catalogue.engine import empty_log
 from callrec.catalogue.errors import CallNotFound, StorageUnavailable
 from callrec.catalogue.items import event_data, item_of
 from callrec.catalogue.live import LiveCall
@@ -27,6 +28,7 @@ from callrec.catalogue.values import (
     CallChange,
     CallEnd,
     Event,
+    Item,
     NewCall,
     StoredEvent,
 )
@@ -119,6 +121,12 @@ class Catalogue(Readings):
         if row["in_progress"]:
             self._live[call_id] = call
         return call
+
+    def live_items(self) -> list[Item]:
+        """Return the calls in progress as memory has them, newest first; nothing is waited for."""
+        rows = [call for call in self._live.values() if call.row["in_progress"]]
+        rows.sort(key=lambda call: call.row["started_at"], reverse=True)
+        return [item_of(call.row, call.identity) for call in rows]
 
     # Events
 
@@ -213,16 +221,11 @@ class Catalogue(Readings):
             return await erasure.leftovers(connection, call_ids)
 
     async def truncate_log(self) -> bool:
-        """Empty the write-ahead log, in which deleted bytes otherwise live on; False while a reader holds it."""
-        if self._writer is None:
-            raise StorageUnavailable("the catalogue is closed")
+        """Empty the write-ahead log, in which deleted bytes otherwise live on; False while somebody holds it."""
         try:
-            rows = await asyncio.wait_for(
-                self._writer.outside_transaction("PRAGMA wal_checkpoint(TRUNCATE)"), self._options.patience_s
-            )
-        except (SQLAlchemyError, TimeoutError) as error:
+            return await asyncio.wait_for(asyncio.to_thread(empty_log, self._path), self._options.patience_s)
+        except (OSError, sqlite3.Error) as error:  # a timeout is an OSError
             raise StorageUnavailable(f"the catalogue's log cannot be emptied ({error})") from error
-        return bool(rows) and rows[0][0] == 0
 
     async def record_audit(self, entry: AuditEntry) -> int:
         """Add an entry to the audit chain; return its number."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Protocol
 
@@ -19,7 +20,7 @@ class Parts(Protocol):
 
     recording_id: str
 
-    def next_part(self, now_utc: object, /) -> PartSpec:
+    def next_part(self, now_utc: datetime) -> PartSpec:
         """Return the next part."""
 
 

@@ -13,10 +13,21 @@ import callrec
 from callrec.catalogue.values import AuditEntry, FindQuery, Item, Page, Recording
 from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.events import Publisher
+from callrec.privacy import ErasedCall
+from callrec.recorder.deleting import Deleting, DeletionPlan
 from callrec.recorder.hall import Hall
 from callrec.recorder.tools import Tools
 from callrec.settings import Settings
 from callrec.vault.keyring_errors import KeyDestroyed
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPart:
+    """One file of a recording, and what the catalogue noted about it."""
+
+    path: Path
+    segments: int | None
+    cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,7 @@ class StoredRecording:
 
     call_id: str
     recording_id: str
-    paths: tuple[Path, ...]
+    parts: tuple[StoredPart, ...]
     audio_key: bytes
     started_at: datetime | None
 
@@ -41,6 +52,7 @@ class Desk:
         self._hall = hall
         self._reload_notices = reload_notices
         self._publisher: Publisher | None = None
+        self._deleting = Deleting(tools.stores)
 
     def join(self, publisher: Publisher) -> None:
         """Take the publisher, whose state `status` shows, and which shows `status` itself."""
@@ -71,10 +83,7 @@ class Desk:
 
     def live_calls(self) -> Sequence[Item]:
         """Return the calls in progress, newest first, as far as they are known yet."""
-        rows = (call for call in self._hall.calls() if call.row is not None)
-        return sorted(
-            (self._tools.stores.live_item(call) for call in rows), key=lambda item: item["started_at"], reverse=True
-        )
+        return self._tools.stores.catalogue.live_items()
 
     # Reading
 
@@ -113,8 +122,8 @@ class Desk:
             message = f"the audio of call {found.call_id} was erased"
             raise OperatorError(message, exit_code=ExitCode.NOT_FOUND) from None
         folder = self._tools.settings.paths.recordings
-        paths = tuple(folder / part.path for part in found.parts)
-        return StoredRecording(found.call_id, found.recording_id, paths, audio_key, found.started_at)
+        parts = tuple(StoredPart(folder / part.path, part.segments, part.cut) for part in found.parts)
+        return StoredRecording(found.call_id, found.recording_id, parts, audio_key, found.started_at)
 
     async def recordings(self) -> AsyncIterator[StoredRecording]:
         """Return every recording that the catalogue knows, but those in progress."""
@@ -131,13 +140,15 @@ class Desk:
 
     # Erasing
 
-    async def plan_deletion(self, prefixes: Sequence[str], number: str | None) -> Any:
+    async def plan_deletion(self, prefixes: Sequence[str], number: str | None) -> DeletionPlan:
         """Return what deleting these calls, or all calls of an outside party's number, would take away."""
-        return await self._tools.stores.plan_deletion(prefixes, number)
+        return await self._deleting.plan(prefixes, number)
 
-    async def delete(self, plan_hash: str, *, reason: str, actor: str) -> Sequence[Any]:
+    async def delete(self, plan_hash: str, *, reason: str, actor: str) -> Sequence[ErasedCall]:
         """Erase what a plan listed, in the erasing order, and try to read it afterwards."""
-        return await self._tools.stores.delete(plan_hash, reason=reason, actor=actor)
+        erased = await self._deleting.carry_out(plan_hash, actor)
+        await self.audit(actor, "delete", {"calls": [call.call_id for call in erased], "reason": reason})
+        return erased
 
     # Events and audit
 

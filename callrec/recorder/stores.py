@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from callrec.catalogue.catalogue import Catalogue, Options
-from callrec.catalogue.errors import StorageUnavailable
-from callrec.catalogue.sealer import NoKeys, Sealer
-from callrec.catalogue.values import CallEnd, Event, Item, NewCall, NumbersMode
+from callrec.calls.outcome import Reason
+from callrec.catalogue import Catalogue, NumbersMode, Options, ReserveJournal, StateLock, StorageUnavailable
+from callrec.catalogue.numbers import NoLedger
+from callrec.catalogue.sealer import NoKeys
+from callrec.catalogue.values import CallEnd, Event, NewCall
 from callrec.clock import Clock
-from callrec.errors import CallrecError
+from callrec.errors import CallrecError, ExitCode, OperatorError
+from callrec.privacy import Eraser
+from callrec.privacy.erasing import Reason as ErasingReason
 from callrec.recorder.health import Code, Health
 from callrec.recorder.new_rows import new_row
 from callrec.recorder.rows import Row
 from callrec.settings import Settings
 from callrec.vault.keyring import CallKeys, Keyring
-from callrec.vault.keyring_errors import KeysUnavailable, LedgerUnavailable
+from callrec.vault.keyring_errors import KeysUnavailable
 from callrec.vault.ledger import Ledger
 from callrec.vault.master_key import MasterKey
 
@@ -29,19 +32,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("callrec.stores")
 
-KEYRING, CATALOGUE, LEDGER, JOURNAL = "keyring.db", "catalogue.db", "ledger", "reserve.journal"
+KEYRING, CATALOGUE, LEDGER, JOURNAL, LOCK = "keyring.db", "catalogue.db", "ledger", "reserve.journal", "lock"
+
+_DISCARD_LIMIT_S = 5.0
+_RESUME_EVERY = 30
+"""Looks (one a second) between tries to complete what waited for a disk."""
 
 
+@dataclass
 class Stores:
     """What is written about calls, and what opens it. Made by `open_stores`."""
 
-    def __init__(
-        self, settings: Settings, catalogue: Catalogue, keyring: Keyring | None, ledger: Ledger | None
-    ) -> None:
-        self._settings = settings
-        self.catalogue = catalogue
-        self.keyring = keyring
-        self.ledger = ledger
+    settings: Settings
+    catalogue: Catalogue
+    keyring: Keyring | None
+    ledger: Ledger | None
+    journal: ReserveJournal | None
+    lock: StateLock | None
+    eraser: Eraser | None = None
+    _looks: int = 0
+    _waiting: bool = False
+
+    # A call's beginning and end
 
     def take_call_keys(self) -> CallKeys | None:
         """Return the two keys of a new call, or None where there are none: the call is not recorded then."""
@@ -59,47 +71,156 @@ class Stores:
         return Row(self.catalogue, self, new_row(call, recordable=recordable), call.tasks)
 
     async def keep_open(self, new: NewCall) -> None:
-        """Keep a call that begins while the catalogue cannot."""
+        """Keep a call that begins while the catalogue cannot; what even the journal cannot keep is in the log."""
+        await self._keep(new, None)
 
     async def keep_end(self, new: NewCall, end: CallEnd) -> None:
         """Keep how a call ended while the catalogue cannot."""
+        await self._keep(new, end)
+
+    async def _keep(self, new: NewCall, end: CallEnd | None) -> None:
+        self._waiting = True
+        try:
+            journal = self._open_journal()
+            await (journal.keep_open(new) if end is None else journal.keep_end(new, end))
+        except StorageUnavailable as error:
+            outcome = "in progress" if end is None else f"{end.outcome}/{end.outcome_reason}"
+            log.critical("call %s (%s, %s) is in no store: %s", new.call_id, new.direction, outcome, error)
+
+    def _open_journal(self) -> ReserveJournal:
+        if self.journal is None:
+            raise StorageUnavailable("there is no reserve journal")
+        return self.journal
+
+    async def discard_audio(self, call: LiveCall) -> None:
+        """Destroy what a live call stored: the key at once, the files when the worker has let go of them."""
+        recording = call.recording
+        if self.eraser is None or call.keys is None or recording is None or self.keyring is None:
+            return
+        reason = ErasingReason.OPT_OUT if call.machine.why_not is Reason.OPT_OUT else ErasingReason.STOP
+        await self.keyring.destroy([call.keys.audio_key_id])
+        try:
+            await asyncio.wait_for(recording.done.wait(), _DISCARD_LIMIT_S)
+        except TimeoutError:
+            log.warning("call %s: the media worker has not let go of its files yet", call.call_id)
+        try:
+            await self.eraser.discard_audio(call.call_id, call.keys.audio_key_id, recording.recording_id, reason=reason)
+        except CallrecError as error:
+            self._waiting = True
+            log.warning("call %s: its audio is destroyed; the rest follows later: %s", call.call_id, error)
 
     async def tell(self, event: Event) -> None:
         """Tell an event that is about no call; without a catalogue it is only in the log."""
         try:
             await self.catalogue.tell([event])
-        except StorageUnavailable as error:
+        except CallrecError as error:
             log.warning("%s/%s could not be told: %s", event.noun, event.verb, error)
 
+    # Health
+
     async def look(self, health: Health) -> None:
-        """Turn what is wrong with the stores into problems."""
+        """Turn what is wrong with the stores into problems, and complete what waited for them."""
         problem = self.catalogue.problem
         health.set(Code.STORAGE_UNAVAILABLE, problem.text if problem else None, about="catalogue")
         if self.ledger is not None:
             health.set(Code.LEDGER, "; ".join(self.ledger.problems) or None)
+        self._looks += 1
+        due = self._looks % _RESUME_EVERY == 0
+        if problem is None and (due or (self.journal is not None and self.journal.used)):
+            await self._complete()
+
+    async def _complete(self) -> None:
+        try:
+            if self.journal is not None and self.journal.used:
+                entered = await self.journal.replay(self.catalogue)
+                log.info("%d entries of the reserve journal are in the catalogue now", entered)
+            if self._waiting and self.eraser is not None:
+                await self.eraser.resume()
+                self._waiting = False
+        except CallrecError as error:
+            log.info("what waits for a store goes on waiting: %s", error)
 
     async def put_right(self) -> None:
-        """Finish what a crash left undone."""
+        """Finish what a crash left undone: half erased calls, the journal, keys that nobody has.
 
-    async def discard_audio(self, call: LiveCall) -> None:
-        """Destroy the audio key of a live call, and tell."""
+        Raises:
+            CallrecError: if a store cannot be used; the next look tries again.
+        """
+        self._waiting = True
+        if self.eraser is not None:
+            await self.eraser.resume()
+        if self.journal is not None:
+            await self.journal.replay(self.catalogue)
+        if self.keyring is not None:
+            left = self.keyring.left_over
+            claimed = await self.catalogue.claimed_keys(left)
+            waiting = await self.journal.claimed_keys() if self.journal is not None else set()
+            await self.keyring.sweep_unclaimed(claimed | waiting)
+        self._waiting = False
+
+    async def stray_files(self, growing: Collection[str]) -> list[Path]:
+        """Return the files under the recordings folder that belong to no call of the catalogue and none that grows."""
+        folder = self.settings.paths.recordings
+        files = await asyncio.to_thread(lambda: [path for path in folder.rglob("*") if path.is_file()])
+        names = {str(path.relative_to(folder)): path for path in files if path.name not in ("README.md", ".gitignore")}
+        known = await self.catalogue.known_paths(names)
+        return [
+            path
+            for name, path in sorted(names.items())
+            if name not in known and path.name.partition(".")[0] not in growing
+        ]
 
     async def close(self) -> None:
         """Close every store, the last opened first."""
         await self.catalogue.close()
+        if self.journal is not None:
+            self.journal.close()
+        if self.ledger is not None:
+            self.ledger.close()
         if self.keyring is not None:
             self.keyring.close()
+        if self.lock is not None:
+            self.lock.release()
 
 
 async def open_stores(settings: Settings, clock: Clock, health: Health) -> Stores:
-    """Open what can be opened; what cannot is a problem in `status`, and calls pass unrecorded."""
+    """Open what can be opened; what cannot is a problem in `status`, and calls pass unrecorded.
+
+    Raises:
+        OperatorError: 75 if another recorder uses the state folder.
+    """
     state = settings.paths.state
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(state, health)
     keyring = await asyncio.to_thread(_open_keyring, settings, health)
     ledger = await asyncio.to_thread(_open_ledger, settings, keyring, clock, health) if keyring else None
-    options = Options(node=settings.node.id, numbers=NumbersMode(settings.event_numbers.value), clock=clock)
-    catalogue = await Catalogue.open(state / CATALOGUE, keyring or NoKeys(), options)
-    return Stores(settings, catalogue, keyring, ledger)
+    sealer = keyring or NoKeys()
+    numbers = NumbersMode(settings.event_numbers.value)
+    options = Options(node=settings.node.id, numbers=numbers, clock=clock, ledger=ledger or NoLedger())
+    catalogue = await Catalogue.open(state / CATALOGUE, sealer, options)
+    journal = None
+    try:
+        journal = await asyncio.to_thread(ReserveJournal, state / JOURNAL, sealer)
+    except StorageUnavailable as error:
+        health.raise_problem(Code.STORAGE_UNAVAILABLE, str(error), about="journal")
+    stores = Stores(settings, catalogue, keyring, ledger, journal, lock)
+    if keyring is not None and ledger is not None:
+        stores.eraser = Eraser(catalogue, keyring, ledger, settings.paths.recordings)
+    return stores
+
+
+def _lock(state: Path, health: Health) -> StateLock | None:
+    """Take the state folder for this process; a folder that cannot be written costs recordings, not calls."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return StateLock.acquire(state / LOCK)
+    except OperatorError as error:
+        if error.exit_code is ExitCode.BUSY:
+            raise
+        health.raise_problem(Code.STORAGE_UNAVAILABLE, str(error), about="state")
+    except OSError as error:
+        text = f"state folder {state}: cannot be made ({error.strerror}); make it, or name another in [paths] state"
+        health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="state")
+    return None
 
 
 def _open_keyring(settings: Settings, health: Health) -> Keyring | None:
@@ -112,9 +233,10 @@ def _open_keyring(settings: Settings, health: Health) -> Keyring | None:
 
 
 def _open_ledger(settings: Settings, keyring: Keyring, clock: Clock, health: Health) -> Ledger | None:
-    copy = settings.privacy.ledger_copy
+    copy, state = settings.privacy.ledger_copy, settings.paths.state
     try:
-        return Ledger.open(settings.paths.state / LEDGER, copy, keyring.system_key("signing"), clock)
-    except (LedgerUnavailable, CallrecError) as error:
+        fresh = not (state / CATALOGUE).exists()
+        return Ledger.open(state / LEDGER, copy, keyring.system_key("signing"), clock, fresh=fresh)
+    except CallrecError as error:
         health.raise_problem(Code.LEDGER, str(error))
         return None
