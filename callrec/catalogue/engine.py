@@ -20,6 +20,7 @@ from callrec.catalogue.errors import StorageUnavailable
 SCHEMA_HEAD = "0001"
 BUSY_TIMEOUT_S = 5
 READERS = 3
+_LOG_PATIENCE_S = 0.1
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 _PRAGMAS = (
@@ -78,6 +79,17 @@ def reader_engine(path: Path) -> AsyncEngine:
     event.listen(engine.sync_engine, "connect", _on_connect(read_only=True))
     event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+def empty_log(path: Path) -> bool:
+    """Write the log into the file and cut it off; return whether nobody prevented it. Blocking.
+
+    On a connection of its own with little patience: the checkpoint holds up the writer for as long as it waits.
+    """
+    with closing(sqlite3.connect(path, timeout=_LOG_PATIENCE_S)) as connection:
+        connection.execute("PRAGMA synchronous=FULL")
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
 
 def schema_of(path: Path) -> str | None:

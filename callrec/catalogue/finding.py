@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, String, exists, literal, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Select, String, exists, func, literal, or_, select, tuple_
 
 from callrec.catalogue.indexing import LAST_DIGITS, IndexKeys, keyed_hash, name_words, outside_fields
 from callrec.catalogue.items import NUMBER_FIELDS
@@ -23,6 +23,7 @@ from callrec.identifiers import REFERENCE_ALPHABET
 
 MOST_ITEMS_A_PAGE = 1000
 _SHORTEST_PREFIX = 4
+_MANY = 1000
 _DIGITS = re.compile(r"\*\d{4,15}")
 _REFERENCE = re.compile(f"[{REFERENCE_ALPHABET}]{{6,8}}")
 
@@ -129,8 +130,23 @@ def _by_text(text: str, keys: IndexKeys | None) -> Source | None:
     if keys is None or not (wanted := name_words(text)):
         return None
     index = name_index.c
+    # Whoever asks puts the rarest word first: see `words_to_count`.
     first = index.word == keyed_hash(keys.name, wanted[0])
     return Source(index.started_at, index.call_id, (first, *_has_words(" ".join(wanted[1:]), keys)))
+
+
+def words_to_count(query: FindQuery, keys: IndexKeys | None) -> dict[str, Select[Any]]:
+    """Return, where a search has several words, how to count each; the rarest, put first, makes the search short."""
+    words = name_words(query.text or "") if query.number is None and keys is not None else []
+    if len(words) < 2 or keys is None:
+        return {}
+    index = name_index.c
+    return {
+        word: select(func.count()).select_from(
+            select(index.word).where(index.word == keyed_hash(keys.name, word)).limit(_MANY).subquery()
+        )
+        for word in words
+    }
 
 
 def _has_words(text: str, keys: IndexKeys) -> tuple[ColumnElement[bool], ...]:

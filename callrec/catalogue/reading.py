@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -38,6 +39,7 @@ class Readings(Store):
         limit = max(1, min(query.limit, finding.MOST_ITEMS_A_PAGE))
         position = None if query.cursor is None else finding.Position.of(query.cursor)
         check = finding.last_check(query)
+        query = await self._rarest_word_first(query)
         items: list[Item] = []
         while True:
             statement = finding.build(query, self._index_keys, position, limit + 1)
@@ -53,6 +55,13 @@ class Readings(Store):
             more = consumed < len(rows)
             if len(items) == limit or not more:
                 return Page(items, position.cursor() if more and position else None)
+
+    async def _rarest_word_first(self, query: FindQuery) -> FindQuery:
+        counts = {}
+        for word, count in finding.words_to_count(query, self._index_keys).items():
+            (row,) = await self._rows(count)
+            counts[word] = next(iter(row.values()))
+        return replace(query, text=" ".join(sorted(counts, key=lambda word: counts[word]))) if counts else query
 
     async def _items(self, rows: Sequence[dict[str, Any]]) -> list[Item]:
         identities = await open_identities(self._sealer, rows)

@@ -57,6 +57,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 metadata = MetaData()
+# Nothing is NULL, not the word "null".
+Json = JSON(none_as_null=True)
 
 
 calls = Table(
@@ -83,16 +85,16 @@ calls = Table(
     Column("delete_on", Date),
     Column("relationship_id", String(64)),
     Column("withheld", Boolean, nullable=False),
-    Column("withheld_reasons", JSON),
+    Column("withheld_reasons", Json),
     Column("cli_status", String(32)),
     Column("cli_trust", String(32)),
     Column("country", String(2)),
     Column("number_type", String(32)),
     Column("area", String(64)),
-    Column("flags", JSON),
-    Column("notice", JSON),
-    Column("legs", JSON),
-    Column("segments", JSON),
+    Column("flags", Json),
+    Column("notice", Json),
+    Column("legs", Json),
+    Column("segments", Json),
     # null, "erasing" or "erased"; an erased row is its anonymous stub: month, direction and outcome.
     Column("erasure", String(8)),
     Column("month", String(7)),
@@ -188,7 +190,7 @@ ledger_due = Table(
     metadata,
     Column("due_id", String(36), primary_key=True),
     Column("kind", String(16), nullable=False),
-    Column("body", JSON, nullable=False),
+    Column("body", Json, nullable=False),
 )
 
 meta = Table(

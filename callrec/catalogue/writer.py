@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -219,16 +219,6 @@ class Writer:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run a function in the thread that owns the connection; waits its turn."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-
-    async def outside_transaction(self, statement: str) -> Sequence[Any]:
-        """Run a statement that may not stand in a transaction."""
-
-        def run() -> Sequence[Any]:
-            with self._engine.connect() as connection:
-                driver: Any = connection.connection.driver_connection
-                return list(driver.execute(statement))
-
-        return await self.in_thread(run)
 
 
 def _run(connection: Connection, changes: list[Change], numbers: Numbers) -> list[Any]:

@@ -31,7 +31,7 @@ from callrec.vault.ledger_entries import Draft, Entry
 
 log = logging.getLogger("callrec.privacy.erasing")
 
-_CALLS_AN_INTENT = 64
+_CALLS_AN_INTENT = 256
 _LOG_TRIES = 50
 _LOG_WAIT_S = 0.1
 

@@ -1,5 +1,7 @@
 """A broken disk is told at once, costs nothing but recordings, and is forgotten when it is back."""
 
+# ruff: noqa: ASYNC110 - a state that tells nobody is looked at
+
 from __future__ import annotations
 
 import asyncio
@@ -15,9 +17,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 
-from callrec.catalogue import CallEnd, Catalogue, Event, FindQuery, Options, StateLock, StorageUnavailable
+from callrec.catalogue import CallChange, CallEnd, Catalogue, Event, FindQuery, Options, StateLock, StorageUnavailable
 from callrec.catalogue.engine import SCHEMA_HEAD, alembic_config, migrate, schema_of
 from callrec.catalogue.sealer import NoKeys
 from callrec.catalogue.tables import metadata
@@ -63,17 +65,20 @@ async def test_a_full_disk_is_told_and_recovered_from(tmp_path: Path) -> None:
         writer = here.catalogue._writer
         assert writer is not None
 
-        def pages(most: int) -> None:
-            with writer._engine.connect() as connection:
-                connection.exec_driver_sql(f"PRAGMA max_page_count={most}")
+        def full(connection: sqlite3.Connection, record: object) -> None:
+            del record
+            connection.execute("PRAGMA max_page_count=1")
 
-        await writer.in_thread(lambda: pages(1))
+        event.listen(writer._engine, "connect", full)
+        await writer.in_thread(writer._engine.dispose)
         with pytest.raises(StorageUnavailable, match="full"):
-            for _ in range(200):
-                await here.open_call()
-        with pytest.raises(StorageUnavailable):
-            await here.catalogue.end_call(new.call_id, CallEnd(START, "not_recorded", "busy"))
-        # A fresh connection forgets the limit, as a cleaned disk does.
+            await asyncio.gather(*(here.open_call() for _ in range(60)))
+        large = CallChange(notice={"text": "x" * 200_000})
+        with pytest.raises(StorageUnavailable, match="full"):
+            await here.catalogue.end_call(new.call_id, CallEnd(START, "not_recorded", "busy", final=large))
+        assert here.catalogue.problem is not None
+        event.remove(writer._engine, "connect", full)
+        await writer.in_thread(writer._engine.dispose)
         await until_well(here)
         await here.catalogue.end_call(new.call_id, CallEnd(START, "not_recorded", "busy"))
         assert (await here.catalogue.get(new.call_id))["outcome_reason"] == "busy"
@@ -172,10 +177,18 @@ def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
     """A worker started by exec does not keep the folder locked after the recorder's death."""
     held = StateLock.acquire(tmp_path / "lock")
     with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False, text=True
+        [sys.executable, "-c", "print('begun', flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        close_fds=False,
+        text=True,
     ) as child:
         held.release()
+        assert child.stdout is not None
+        # The kernel closes the descriptor a moment after our side of the exec returns.
+        assert child.stdout.readline() == "begun\n"
         StateLock.acquire(tmp_path / "lock").release()
+        assert child.poll() is None
         child.communicate("\n")
 
 
