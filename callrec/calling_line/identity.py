@@ -259,7 +259,7 @@ def _shown(evidence: _Evidence, peer: PeerProfile) -> CallingLineIdentity:
             presentation_kind=number.kind if number else NumberKind.NONE,
             network_number=network,
             source=source if known else None,
-            display_name=_name(known, source),
+            display_name=_name(known, source) or _asserted_name(number, evidence),
             verstat=_extra(evidence, "verstat") if peer.trusted else None,
             signed=evidence.signed,
             category=_extra(evidence, "cpc"),
@@ -308,6 +308,14 @@ def _name(party: Party | None, source: CliSource | None) -> str | None:
     if party is None or (source is CliSource.RPID and "name" in _remote_privacy(party)):
         return None
     return party.display_name
+
+
+def _asserted_name(number: Number | None, evidence: _Evidence) -> str | None:
+    """Return the name beside the asserted identity, where From shows the same number without one."""
+    asserted = evidence.network
+    if number is None or number.e164 is None or asserted is None or asserted.number.e164 != number.e164:
+        return None
+    return _name(asserted, evidence.network_source)
 
 
 def _extra(evidence: _Evidence, name: str) -> str | None:

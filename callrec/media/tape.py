@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from callrec.media.writer import Batch, Ending, Job, Track
-from callrec.vault.part_writer import PartSpec
 from callrec.vault.recording_format import OURS, OUTSIDE, CodecEntry, Mark, codec_map_body, encode_mark, gap_body
 
-CUT_US = 300_000
-"""A batch holds at most this much: written at most 0.3 s, and durable at most 0.8 s, behind the wire."""
+CUT_US = 380_000
+"""A batch is cut at this age: written at most 0.4 s, and durable at most 0.9 s, behind the wire."""
+LOOK_US = 100_000
+"""How often a tape that gathers nothing, or whose batches are not written yet, is looked at."""
 HELD_BACK_US = 5_000_000
 """How much of a call may wait for the disk; what comes after it is a marked gap."""
 HELD_BACK_BYTES = 4 << 20
-_FLOOD = 4096  # packets in one batch: far more than a call has, so somebody floods it; cut early
 GAP_TOLD_EVERY_US = 4_000_000
 BLOCKED_AFTER_US = 2_000_000
 
@@ -30,9 +31,15 @@ class TellGap(Protocol):
 class Tape:
     """One part being recorded. Microseconds count from the part's start."""
 
-    def __init__(self, call: int, spec: PartSpec, started_at_ns: int, started_mono_us: int, tell_gap: TellGap) -> None:
-        self.track = Track(call, spec, started_at_ns)
-        self.call = call
+    def __init__(
+        self,
+        track: Track,
+        started_mono_us: int,
+        tell_gap: TellGap,
+        clock: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+    ) -> None:
+        self.track = track
+        self.call = track.call
         self.started_us = started_mono_us
         """Of the monotonic clock."""
         self.chunks: list[bytes] = []
@@ -42,10 +49,12 @@ class Tape:
         self.paused = False
         self._gap_from: int | None = None
         self._gap_told = 0
-        self._cut_at = CUT_US
+        self.look_at_us = started_mono_us + CUT_US
+        """When `due` is to be asked next, on the monotonic clock."""
         self._handed: deque[tuple[int, int]] = deque()  # (until_us, bytes) not yet written
         self._handed_bytes = 0
         self._tell_gap = tell_gap
+        self._clock = clock
 
     @property
     def storing(self) -> bool:
@@ -83,17 +92,17 @@ class Tape:
         `now_us` is the monotonic clock. The caller asks `storing` again afterwards.
         """
         now = now_us - self.started_us
+        self.look_at_us = now_us + LOOK_US
         self._settle()
         if self._gap_from is not None:
             self._go_on_with_gap(now)
         elif self._handed and (now - self._handed[0][0] > HELD_BACK_US or self._handed_bytes > HELD_BACK_BYTES):
             self._gap_from = self._gap_told = now
             return []
-        if self._gap_from is None and self.chunks and (now >= self._cut_at or len(self.chunks) > _FLOOD):
-            return [self._cut(now)]
-        if not self.chunks:
-            self._cut_at = now + CUT_US
-        return []
+        if self._gap_from is not None or not self.chunks:
+            return []
+        self.look_at_us = now_us + CUT_US
+        return [self._cut(now)]
 
     def flush(self) -> list[Job]:
         """Return what was gathered, whatever its age; nothing is ended."""
@@ -113,7 +122,7 @@ class Tape:
         return [Ending(self.track, "discard", paths)]
 
     def _now(self) -> int:
-        return time.monotonic_ns() // 1000 - self.started_us
+        return self._clock() - self.started_us
 
     def _mark(self, mark: Mark, body: bytes = b"") -> None:
         self.chunks.append(encode_mark(mark, max(self._now(), 0), body))
@@ -124,7 +133,6 @@ class Tape:
         self.chunks.clear()
         self._handed.append((now, len(batch.records)))
         self._handed_bytes += len(batch.records)
-        self._cut_at = now + CUT_US
         return batch
 
     def _settle(self) -> None:

@@ -10,7 +10,7 @@ from callrec.media.channel import Message
 from callrec.media.leg import Leg
 from callrec.media.relay import Relay, Tell
 from callrec.media.tape import BLOCKED_AFTER_US, SIDES, Tape
-from callrec.media.writer import Ending, Job, TrackDiscarded, TrackFailed, TrackSealed, WriterThread
+from callrec.media.writer import Ending, Job, Track, TrackDiscarded, TrackFailed, TrackSealed, WriterThread
 from callrec.vault.part_writer import PartSpec
 from callrec.vault.recording_format import CodecEntry
 
@@ -64,6 +64,8 @@ class Taping:
         """Hand over every batch that is due, and watch how far the disk is behind."""
         jobs: list[Job] = []
         for tape in self._tapes.values():
+            if now_us < tape.look_at_us:
+                continue
             storing = tape.storing
             jobs += tape.due(now_us)
             if tape.storing != storing:
@@ -107,13 +109,8 @@ class Taping:
 
     def _record(self, message: Message, _descriptors: list[int]) -> None:
         call = message["call"]
-        tape = Tape(
-            call,
-            PartSpec.from_wire(message["spec"]),
-            message["started_unix_ns"],
-            message["started_mono_ns"] // 1000,
-            self._tell_gap,
-        )
+        track = Track(call, PartSpec.from_wire(message["spec"]), message["started_unix_ns"])
+        tape = Tape(track, message["started_mono_ns"] // 1000, self._tell_gap)
         self._tapes[call] = tape
         self._sides[call] = {message[side]: side for side in SIDES if message[side] is not None}
         for number, side in self._sides[call].items():
@@ -157,7 +154,7 @@ class Taping:
         call = message["call"]
         tape = self._stop(call) or self._ending.get(call)
         if tape is None:
-            tape = Tape(call, PartSpec.from_wire(message["spec"]), 0, 0, self._tell_gap)
+            tape = Tape(Track(call, PartSpec.from_wire(message["spec"]), 0), 0, self._tell_gap)
         self._ending[call] = tape
         tape.chunks.clear()
         self._writer.hand_over([Ending(tape.track, "discard", tuple(message["paths"]))])

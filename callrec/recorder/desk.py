@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -130,7 +131,9 @@ class Desk:
         after = ""
         while found := await self._tools.stores.catalogue.all_recordings(after):
             for recording in found:
-                if recording.audio_key_id is not None and recording.parts:
+                if recording.audio_key_id is None or not recording.parts:
+                    continue
+                with contextlib.suppress(OperatorError):  # erased while we walk
                     yield await self._stored(recording)
             after = found[-1].recording_id
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
+from callrec.calls.announced import AnnouncedCall
 from callrec.calls.inputs import Timer
 from callrec.calls.outcome import Outcome, Reason
 from callrec.calls.transparent import TransparentCall
 from callrec.catalogue.values import CallChange, CallEnd, Event
 from callrec.media import CapacityError
+from callrec.recorder.evidence import unheard
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.tools import Tools
@@ -22,6 +25,7 @@ log = logging.getLogger("callrec.calls")
 
 _MEDIA_LIMIT_S = 1.0
 _EMERGENCY_MEDIA_LIMIT_S = 0.2
+_EVIDENCE_LIMIT_S = 1.0
 _TONE_S = 10.0
 _SEAL_LIMIT_S = 120.0
 """A disk that blocks for half a minute must not make a whole recording a cut one."""
@@ -139,7 +143,7 @@ async def _close(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
     ended_at = tools.clock.now()
     for leg in (call.caller, call.destination):
         leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
-    await _seal(tools, call)
+    await asyncio.gather(_seal(tools, call), _hear_of_notice(tools, call))
     if call.row is None:
         call.row = tools.stores.new_row(call)
     final, events = _last_change(tools, call), []
@@ -151,6 +155,18 @@ async def _close(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
     events.append(Event("call", "ended", call.call_id))
     end = CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=outcome.reason is Reason.CUT, final=final)
     await call.row.end(end, events)
+
+
+async def _hear_of_notice(tools: Tools, call: LiveCall) -> None:
+    """Wait for the evidence of a notice that was cut short, so that the row has it (NOT-13)."""
+    if call.notice is None or not call.answered_us or not isinstance(call.machine, AnnouncedCall):
+        return
+    if call.notice_playing:
+        tools.media.stop_play(call.caller.id, why="closed")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call.notice_ended.wait(), _EVIDENCE_LIMIT_S)
+    if call.notice_evidence is None:
+        call.notice_evidence = unheard(call.notice, "hangup")
 
 
 async def _seal(tools: Tools, call: LiveCall) -> None:

@@ -58,6 +58,9 @@ class LiveCall:
     timers: dict[Timer, asyncio.TimerHandle] = field(default_factory=dict)
     play_id: str | None = None
     notice_evidence: dict[str, Any] | None = None
+    notice_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the evidence of the notice is there; a caller who leaves in the notice still leaves its evidence."""
+    notice_playing: bool = False
     codecs_refused: set[str] = field(default_factory=set)
     answered_at: datetime | None = None
     anchored: bool = True

@@ -9,7 +9,7 @@ from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.catalogue.values import CallChange, Event
 from callrec.identifiers import new_id
-from callrec.media import DigitPolicy, Play, PlayKind, notice
+from callrec.media import DigitPolicy, Play, PlayKind, PlayStart
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.recording import LiveRecording
 from callrec.recorder.signalling_commands import link_early, tell_remotes
@@ -31,7 +31,9 @@ def play_notice(tools: Tools, call: LiveCall, _: do.PlayNotice) -> None:
     call.notice = loaded.asset
     tell_remotes(tools, call)
     call.play_id = new_id(tools.random)
-    tools.media.play(call.caller.id, notice(call.play_id, loaded.sources))
+    call.notice_playing = True
+    # The lead-in of NOT-7 is part of the asset.
+    tools.media.play(call.caller.id, Play(call.play_id, PlayKind.NOTICE, loaded.sources, start=PlayStart.ON_MEDIA))
 
 
 def play_opt_out_confirmed(tools: Tools, call: LiveCall, _: do.PlayOptOutConfirmed) -> None:

@@ -33,6 +33,8 @@ def on_played(tools: Tools, call: LiveCall, event: Played) -> None:
     """A notice, prompt or tone ended; the evidence of a notice is kept whatever came of it (NOT-13)."""
     if event.kind == "notice" and call.notice is not None:
         call.notice_evidence = notice_evidence(call.notice, event, event.leg)
+        call.notice_playing = False
+        call.notice_ended.set()
         events = [Event("notice", "completed", call.call_id)] if event.completed else []
         if call.row is not None:
             call.row.change(CallChange(notice=call.notice_evidence), *events)

@@ -21,6 +21,8 @@ log = logging.getLogger("callrec.calls")
 
 def on_acknowledged(tools: Tools, call: LiveCall, event: sip.Acknowledged) -> None:
     """Read the answer that came in the ACK, where our 2xx made the offer (SIP-6)."""
+    if event.reoffer:
+        return  # the session of a re-INVITE is in force since our 2xx
     call.exchange.session = event.answer
     if call.machine.state is not State.ANSWERING or call.caller.remote_session is not None:
         tools.feed(call, given.Acknowledged())
@@ -170,6 +172,13 @@ def on_reoffer_failed(tools: Tools, call: LiveCall, event: sip.ReofferFailed) ->
     tools.feed(call, given.ReofferFailed(side, event.response.status if event.response is not None else 408))
 
 
+def on_reoffer_cancelled(tools: Tools, call: LiveCall, event: sip.ReofferCancelled) -> None:
+    """A party took its re-INVITE back: what was agreed before stays; the other side's answer finds nobody waiting."""
+    side = call.side_of(event.leg)
+    call.exchange.reoffer = None
+    tools.feed(call, given.ReofferFailed(side.other, 487))
+
+
 # RFC 6086, 3311, 3515: INFO is taken (its digits are never stored, LAW-74); an UPDATE without SDP refreshes.
 def on_in_dialog_request(tools: Tools, call: LiveCall, event: sip.InDialogRequest) -> None:
     """Answer another request inside a dialog."""
@@ -188,6 +197,7 @@ SIP_EVENTS: dict[type[sip.Event], Callable[..., None]] = {
     sip.Answered: on_answered,
     sip.Failed: on_failed,
     sip.Reoffered: on_reoffered,
+    sip.ReofferCancelled: on_reoffer_cancelled,
     sip.ReofferAnswered: on_reoffer_answered,
     sip.ReofferFailed: on_reoffer_failed,
     sip.InDialogRequest: on_in_dialog_request,
