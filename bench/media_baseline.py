@@ -19,7 +19,7 @@ def main() -> None:
             leg = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             leg.bind(("127.0.0.1", 0))
             leg.connect((host, port))
-            leg.setblocking(False)
+            leg.settimeout(0)
             legs.append(leg)
             ports.append(["127.0.0.1", leg.getsockname()[1]])
         sockets += legs

@@ -139,7 +139,7 @@ def open_sockets() -> list[socket.socket]:
         except PermissionError:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 << 20)
         sock.bind(("127.0.0.1", 0))
-        sock.setblocking(False)
+        sock.settimeout(0)
         sockets.append(sock)
     return sockets
 

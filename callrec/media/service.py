@@ -370,9 +370,9 @@ class MediaService:
         call = self._calls[call_id]
         call.worker.channel.send({**message, "call": call.number})
 
-    def _send_open(self, leg: LegState) -> None:
+    def _send_open(self, leg: LegState, *, quiet: bool = False) -> None:
         pair = leg.pair
-        message = leg.open_message(time.monotonic_ns())
+        message = leg.open_message(time.monotonic_ns(), quiet=quiet)
         leg.call.worker.channel.send(message, (pair.rtp.fileno(), pair.rtcp.fileno()))
 
     def _send_record(self, call: CallState, recording: RecordingState, *, resume: bool) -> None:
@@ -565,12 +565,14 @@ class MediaService:
     def _restore(self, call: CallState, old: WorkerProcess, reason: str) -> None:
         channel = call.worker.channel
         for leg in call.legs.values():
-            self._send_open(leg)
+            self._send_open(leg, quiet=True)
             if leg.remote is not None:
                 channel.send(leg.remote_message(leg.remote, keep=True))
             channel.send(_digits(leg))
         if call.recording is not None:
             self._restore_recording(call, call.recording, old, reason)
+        for leg in call.legs.values():
+            channel.send({"t": "listen", "leg": leg.number})
         for leg in call.legs.values():
             if leg.peer is not None and leg.number < leg.peer.number:
                 channel.send(_link(leg, leg.peer))

@@ -45,8 +45,11 @@ class LegState:
     loading: bool = False
     """Its audio is still being read from a file."""
 
-    def open_message(self, now_ns: int) -> Message:
-        """Return the message that opens this leg in a worker; its stream goes on where it was, as far as is known."""
+    def open_message(self, now_ns: int, *, quiet: bool) -> Message:
+        """Return the message that opens this leg in a worker; its stream goes on where it was, as far as is known.
+
+        A `quiet` leg is not read until it is told to listen.
+        """
         sequence, timestamp = self.sequence, self.timestamp
         if self.last_at is not None:
             # What was sent since the last report is unknown: go on beyond it, so that no number is used twice.
@@ -60,6 +63,7 @@ class LegState:
             "sequence": sequence,
             "timestamp": timestamp,
             "last_at": self.last_at,
+            "quiet": quiet,
         }
 
     def remote_message(self, remote: RemoteMedia, *, keep: bool) -> Message:

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from callrec.media.channel import PROTOCOL_VERSION, Channel, Message
 from callrec.media.leg import Leg, adopt
@@ -28,6 +29,8 @@ from callrec.rtp.outgoing import OutgoingStream
 TICK_S = 0.002
 BUSY_EVENTS = 160
 """So many packets in one look at the sockets, and the next look follows at once; fewer, and they are let gather."""
+FEW_EVENTS = 16
+BACKLOG_READS = 64
 HOUSEKEEPING_NS = 20_000_000
 STATS_SLICES = 10
 STATS_SLICE_NS = 1_000_000_000 // STATS_SLICES
@@ -58,6 +61,7 @@ class Worker:
         self._commands: dict[str, Callable[[Message, list[int]], None]] = {
             "hello": self._hello,
             "open": self._open,
+            "listen": self._listen,
             "remote": self._remote,
             "digits": self._digits,
             "link": self._link,
@@ -76,16 +80,21 @@ class Worker:
         self._channel.send({"t": "hello", "version": PROTOCOL_VERSION, "pid": os.getpid()})
         gc.collect()
         gc.freeze()
+        again = 0
         while not self._channel.closed:
-            count = self._turn()
-            if 0 < count < BUSY_EVENTS and self._legs:
+            count = self._turn(0.0 if again else self._timeout_s())
+            if 0 < count < FEW_EVENTS and again < BACKLOG_READS:
+                again += 1  # a few legs may have a backlog each, read packet by packet
+                continue
+            if count < BUSY_EVENTS and self._legs and (count or again):
                 time.sleep(TICK_S)
+            again = 0
         self._taping.flush()
         self._writer.finish(_FINISH_TIMEOUT_S)
 
-    def _turn(self) -> int:
+    def _turn(self, timeout_s: float) -> int:
         """Look at the sockets once; return how many were ready."""
-        events = self._poll.poll(self._timeout_s())
+        events = self._poll.poll(timeout_s)
         now_ns = time.monotonic_ns()
         now_us = now_ns // 1000
         self._wheel.advance(now_ns)
@@ -177,9 +186,15 @@ class Worker:
         self._legs[leg.number] = leg
         self._by_fd[leg.fd] = leg
         self._by_rtcp[rtcp.fileno()] = leg
-        self._poll.register(leg.fd, select.EPOLLIN)
         self._poll.register(rtcp.fileno(), select.EPOLLIN)
         self._taping.leg_opened(leg)
+        if not message["quiet"]:
+            self._poll.register(leg.fd, select.EPOLLIN)
+
+    def _listen(self, message: Message, _descriptors: list[int]) -> None:
+        """Read a leg that was opened quietly: what waits in its socket has been dealt with as a backlog."""
+        if (leg := self._legs.get(message["leg"])) is not None:
+            self._poll.register(leg.fd, select.EPOLLIN)
 
     def _remote(self, message: Message, _descriptors: list[int]) -> None:
         leg = self._legs.get(message["leg"])
@@ -289,7 +304,8 @@ class Worker:
         self._by_rtcp.pop(leg.rtcp.fileno())
         peer = leg.peer
         # A duplicate in the recorder keeps the socket alive: epoll must be told (epoll(7), Q6).
-        self._poll.unregister(leg.fd)
+        with suppress(FileNotFoundError):  # opened quietly and never listened to
+            self._poll.unregister(leg.fd)
         self._poll.unregister(leg.rtcp.fileno())
         leg.close()
         if peer is not None:

@@ -9,12 +9,14 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TypeVar
 
 from callrec.clock import SystemClock
+from callrec.errors import PeerError
 from callrec.identifiers import new_id
 from callrec.media import MediaService, RemoteMedia
 from callrec.rtp import RtpPacket
@@ -87,9 +89,13 @@ class Party:
                 return datagrams
 
     async def hear(self, limit_s: float = LIMIT_S) -> RtpPacket:
-        """Return the next packet that arrives."""
+        """Return the next whole packet that arrives."""
         loop = asyncio.get_running_loop()
-        return RtpPacket.parse(await asyncio.wait_for(loop.sock_recv(self.socket, 65536), limit_s))
+        async with asyncio.timeout(limit_s):
+            while True:
+                data = await loop.sock_recv(self.socket, 65536)
+                with suppress(PeerError):
+                    return RtpPacket.parse(data)
 
     def close(self) -> None:
         self.socket.close()
@@ -175,9 +181,18 @@ class Bridge:
 
     async def latch(self) -> None:
         """Let both parties be heard once each, so that both sides are connected."""
-        for speaker, listener in ((self.caller, self.callee), (self.callee, self.caller)):
-            speaker.speak()
-            await listener.hear()
+        await self.say(self.caller)
+        await self.say(self.callee)
+
+    async def say(self, speaker: Party, count: int = 1) -> None:
+        """Let a party say something and the other one hear it: by then the worker has dealt with it."""
+        listener = self.callee if speaker is self.caller else self.caller
+        said = [speaker.speak() for _ in range(count)]
+        heard: list[bytes] = []
+        while len(heard) < count:
+            packet = await listener.hear()
+            if any(packet.payload == each.payload for each in said):
+                heard.append(packet.payload)
 
 
 def remote_of(party: Party, **changes: object) -> RemoteMedia:
@@ -236,3 +251,31 @@ def read_back(paths: list[Path], key: bytes, recording_id: str) -> Taped:
     parts = len(reader.parts)
     reader.close()
     return Taped(packets, marks, parts)
+
+
+def files_in(directory: Path, pattern: str = "*") -> list[Path]:
+    """Return the files under a directory."""
+    return [path for path in directory.rglob(pattern) if path.is_file()]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and is not reaped does not."""
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except FileNotFoundError:
+        return False
+
+
+def open_files(pid: int) -> list[str]:
+    """Return what a process has open."""
+    return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+
+
+def mapped(pid: int) -> str:
+    """Return the files mapped into a process."""
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+def contents(path: str) -> bytes:
+    """Return a file's bytes."""
+    return Path(path).read_bytes()

@@ -59,6 +59,12 @@ async def test_a_peer_behind_nat_is_answered_where_it_sends_from(hall: Hall) -> 
     assert not stray.heard()
 
 
+async def received(hall: Hall, leg: str, at_least: int) -> None:
+    await hall.event(
+        StatsReport, lambda r: any(each.leg == leg and each.packets_received >= at_least for each in r.legs)
+    )
+
+
 async def strangers_counted(hall: Hall, leg: str, at_least: int) -> None:
     await hall.event(
         StatsReport, lambda r: any(each.leg == leg and each.packets_dropped >= at_least for each in r.legs)
@@ -158,7 +164,7 @@ async def test_a_party_on_hold_is_sent_nothing(hall: Hall) -> None:
         hall.service.set_remote(call.a, remote_of(call.caller, **changes))
         await hall.settled()
         call.callee.speak()
-        await hall.settled()
+        await received(hall, call.b, len(call.callee.sent))
         assert not call.caller.heard()
     hall.service.set_remote(call.a, remote_of(call.caller))
     await hall.settled()

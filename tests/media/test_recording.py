@@ -9,7 +9,20 @@ from callrec.media import Discarded, RecordingFailed, Sealed
 from callrec.vault.part_reader import RecordingReader
 from callrec.vault.recording_format import Direction, Mark, parse_codec_map
 from callrec.vault.rendering import render
-from tests.media.support import Bridge, Hall, Party, bridge, part_source, read_back, remote_of
+from tests.media.support import (
+    Bridge,
+    Hall,
+    Party,
+    bridge,
+    contents,
+    files_in,
+    is_alive,
+    mapped,
+    open_files,
+    part_source,
+    read_back,
+    remote_of,
+)
 from tests.media.test_playing import press
 
 
@@ -31,9 +44,8 @@ async def test_every_packet_of_both_sides_is_kept_as_it_came(hall: Hall, tmp_pat
     """The file holds the datagrams byte for byte, the outside party's and ours apart."""
     call, key, recording_id = await recorded(hall, tmp_path)
     for _ in range(30):
-        call.caller.speak()
-        call.callee.speak()
-    await hall.settled()
+        await call.say(call.caller)
+        await call.say(call.callee)
     event = await sealed(hall, call)
     taped = read_back([Path(part.path) for part in event.parts], key, recording_id)
     assert taped.packets[Direction.OUTSIDE] == [packet.serialize() for packet in call.caller.sent]
@@ -41,7 +53,7 @@ async def test_every_packet_of_both_sides_is_kept_as_it_came(hall: Hall, tmp_pat
     assert [mark.mark for mark in taped.marks] == [Mark.CODECS, Mark.CODECS, Mark.END]
     assert [parse_codec_map(mark.body)[1][0].name for mark in taped.marks[:2]] == ["PCMA", "PCMA"]
     assert (event.recording_id, len(event.parts), event.parts[0].sealed) == (recording_id, 1, True)
-    assert event.parts[0].bytes == Path(event.parts[0].path).stat().st_size
+    assert event.parts[0].bytes == len(contents(event.parts[0].path))
     call.close()
 
 
@@ -49,9 +61,9 @@ async def test_nothing_on_the_disk_is_readable(hall: Hall, tmp_path: Path) -> No
     """No payload stands in the file in clear, sealed or not; the worker's key is nowhere."""
     call, key, _ = await recorded(hall, tmp_path)
     said = call.caller.speak(b"voice" * 32)
-    await hall.settled()
+    await call.callee.hear()
     event = await sealed(hall, call)
-    data = Path(event.parts[0].path).read_bytes()
+    data = contents(event.parts[0].path)
     assert b"voicevoice" not in data
     assert said.payload[:8] not in data
     assert key not in data
@@ -61,11 +73,10 @@ async def test_nothing_on_the_disk_is_readable(hall: Hall, tmp_path: Path) -> No
 async def test_digits_never_reach_the_file(hall: Hall, tmp_path: Path) -> None:
     """LAW-74: telephone-event packets are not kept, passed on or not."""
     call, key, recording_id = await recorded(hall, tmp_path)
-    call.caller.speak()
+    await call.say(call.caller)
     press(call.caller, 4)
     press(call.caller, 2)
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     event = await sealed(hall, call)
     taped = read_back([Path(event.parts[0].path)], key, recording_id)
     assert len(taped.packets[Direction.OUTSIDE]) == 2
@@ -74,24 +85,16 @@ async def test_digits_never_reach_the_file(hall: Hall, tmp_path: Path) -> None:
 
 
 async def test_paused_and_held_audio_is_not_kept_and_the_time_line_says_so(hall: Hall, tmp_path: Path) -> None:
-    """LAW-72, LAW-73, NOT-20: neither side is kept meanwhile; hold and pause may overlap; audio is relayed all along."""
+    """LAW-72, LAW-73, NOT-20: neither side is kept meanwhile; hold and pause may overlap; audio is relayed."""
     call, key, recording_id = await recorded(hall, tmp_path)
-    service = hall.service
     await call.latch()
     kept = 0
-    for name, change in (
-        ("pause", lambda: service.pause(call.call, on=True)),
-        ("hold", lambda: service.hold(call.call, on=True)),
-        ("resume", lambda: service.pause(call.call, on=False)),
-        ("unhold", lambda: service.hold(call.call, on=False)),
-    ):
-        change()
+    service = hall.service
+    for change, on in ((service.pause, True), (service.hold, True), (service.pause, False), (service.hold, False)):
+        change(call.call, on=on)
         await hall.settled()
-        said = call.caller.speak()
-        call.callee.speak()
-        assert (await call.callee.hear()).payload == said.payload
-        await hall.settled()
-        kept += name == "unhold"
+        await call.latch()
+        kept += change == service.hold and not on
     event = await sealed(hall, call)
     taped = read_back([Path(event.parts[0].path)], key, recording_id)
     assert [mark.mark for mark in taped.marks] == [
@@ -110,13 +113,11 @@ async def test_paused_and_held_audio_is_not_kept_and_the_time_line_says_so(hall:
 async def test_a_change_of_codec_is_marked(hall: Hall, tmp_path: Path) -> None:
     """A re-INVITE to another codec leaves a codec map before the first packet of it."""
     call, key, recording_id = await recorded(hall, tmp_path)
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     call.caller.payload_type = 0
     hall.service.set_remote(call.a, remote_of(call.caller))
     await hall.settled()
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     event = await sealed(hall, call)
     taped = read_back([Path(event.parts[0].path)], key, recording_id)
     maps = [parse_codec_map(mark.body) for mark in taped.marks if mark.mark is Mark.CODECS]
@@ -128,11 +129,11 @@ async def test_a_discarded_recording_is_gone(hall: Hall, tmp_path: Path) -> None
     """An opt-out removes what was stored, and audio goes on."""
     call, _, recording_id = await recorded(hall, tmp_path)
     await call.caller.talk(0.5)
-    assert list(tmp_path.rglob("*.partial"))
+    assert files_in(tmp_path, "*.partial")
     assert hall.service.discard(call.call)
     event = await hall.event(Discarded)
     assert (event.recording_id, event.removed) == (recording_id, 1)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not files_in(tmp_path)
     call.callee.heard()
     said = call.caller.speak()
     assert (await call.callee.hear()).payload == said.payload
@@ -142,12 +143,11 @@ async def test_a_discarded_recording_is_gone(hall: Hall, tmp_path: Path) -> None
 async def test_a_recording_discarded_while_it_is_being_sealed_is_gone(hall: Hall, tmp_path: Path) -> None:
     """A stop that comes with the end of the call still removes everything."""
     call, _, _ = await recorded(hall, tmp_path)
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     hall.service.seal(call.call)
     hall.service.discard(call.call)
     await hall.event(Discarded)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not files_in(tmp_path)
     assert not hall.told(Sealed)
     call.close()
 
@@ -155,8 +155,7 @@ async def test_a_recording_discarded_while_it_is_being_sealed_is_gone(hall: Hall
 async def test_closing_a_call_seals_its_recording(hall: Hall, tmp_path: Path) -> None:
     """Nothing is lost where nobody sealed: close_call does."""
     call, _, _ = await recorded(hall, tmp_path)
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     hall.service.close_call(call.call)
     event = await hall.event(Sealed)
     assert event.parts[0].sealed
@@ -168,14 +167,13 @@ async def test_an_ended_service_leaves_what_was_heard(tmp_path: Path) -> None:
     hall = Hall()
     await hall.service.start()
     call, key, recording_id = await recorded(hall, tmp_path)
-    call.caller.speak()
-    await hall.settled()
+    await call.say(call.caller)
     pid = hall.worker_pid
     await hall.service.stop()
-    (partial,) = tmp_path.rglob("*.partial")
+    (partial,) = files_in(tmp_path, "*.partial")
     taped = read_back([partial], key, recording_id)
     assert taped.packets[Direction.OUTSIDE] == [packet.serialize() for packet in call.caller.sent]
-    assert not Path(f"/proc/{pid}").exists()
+    assert not is_alive(pid)
     call.close()
 
 
@@ -225,8 +223,7 @@ async def test_the_worker_inherits_no_descriptor(hall: Hall, tmp_path: Path) -> 
     await fresh.service.start()
     pid = fresh.worker_pid
     await fresh.settled()
-    links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    maps = Path(f"/proc/{pid}/maps").read_text()
+    links, maps = open_files(pid), mapped(pid)
     await fresh.service.stop()
     os.close(lock)
     assert not any("lock" in link for link in links)

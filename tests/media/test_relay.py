@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from callrec.media import StatsReport
@@ -31,7 +33,7 @@ async def test_a_listener_gets_one_continuous_stream(hall: Hall) -> None:
             call.caller.speak()
             heard.append(await call.callee.hear())
     assert len({packet.ssrc for packet in heard}) == 1
-    steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in zip(heard, heard[1:], strict=False)]
+    steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in pairwise(heard)]
     assert all(0 < step < 8000 for step in steps)
     call.close()
 

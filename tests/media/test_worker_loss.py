@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from callrec.media import Discarded, Gap, MediaService, Play, Played, PlayKind, Sealed, WorkerReplaced
+from callrec.media import Discarded, Gap, Play, Played, PlayKind, Sealed, WorkerReplaced
 from callrec.rtp import RINGBACK, RtpPacket, tone_sources
 from callrec.vault.part_reader import RecordingReader
 from callrec.vault.recording_format import Direction, Mark, parse_gap
 from callrec.vault.rendering import render
-from tests.media.support import Bridge, Hall, Party, bridge, open_party, part_source, read_back
+from tests.media.support import Bridge, Hall, Party, bridge, files_in, is_alive, open_party, part_source, read_back
 
 
 async def talking(call: Bridge, stop: asyncio.Event) -> None:
@@ -37,7 +37,9 @@ async def heard_again(party: Party, since: int) -> float:
 
 
 @pytest.mark.parametrize(("how", "limit_s"), [(signal.SIGKILL, 1.5), (signal.SIGSTOP, 3.5)])
-async def test_both_parties_hear_each_other_again(hall: Hall, tmp_path: Path, how: signal.Signals, limit_s: float) -> None:
+async def test_both_parties_hear_each_other_again(
+    hall: Hall, tmp_path: Path, how: signal.Signals, limit_s: float
+) -> None:
     """Within 1.5 s of a kill, and 1.5 s of noticing a silence of 2 s; one recording with one gap of at most 2 s."""
     call = await bridge(hall)
     await call.latch()
@@ -60,7 +62,7 @@ async def test_both_parties_hear_each_other_again(hall: Hall, tmp_path: Path, ho
     stop.set()
     await talk
     assert hall.worker_pid != old
-    assert not Path(f"/proc/{old}/cmdline").exists() or not Path(f"/proc/{old}/cmdline").read_bytes()
+    assert not is_alive(old)
     hall.service.seal(call.call)
     event = await hall.event(Sealed)
     assert [part.sealed for part in event.parts] == [False, True]
@@ -137,20 +139,22 @@ async def test_a_recording_of_two_parts_is_discarded_whole(hall: Hall, tmp_path:
     os.kill(hall.worker_pid, signal.SIGKILL)
     await hall.event(WorkerReplaced)
     await call.caller.talk(0.5)
-    assert len(list(tmp_path.rglob("*.partial"))) == 2
+    assert len(files_in(tmp_path, "*.partial")) == 2
     hall.service.discard(call.call)
     await hall.event(Discarded)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not files_in(tmp_path)
     call.close()
 
 
-async def test_twenty_kills_in_a_row_are_survived(hall: Hall) -> None:
+async def test_kills_in_a_row_are_survived(hall: Hall) -> None:
     """Each lost worker is replaced, the spare one too, and audio goes on."""
     call = await bridge(hall)
     await call.latch()
     for count in range(6):
         os.kill(hall.worker_pid, signal.SIGKILL)
-        await hall.event(WorkerReplaced, lambda event, old=hall.worker_pid: event.old_pid == old)
+        async with asyncio.timeout(5):
+            while len(hall.told(WorkerReplaced)) <= count:  # noqa: ASYNC110 - the sixth of its kind, no event of its own
+                await asyncio.sleep(0.01)
         assert len(hall.told(WorkerReplaced)) == count + 1
         await until_heard(call)
     call.close()
@@ -178,11 +182,3 @@ async def test_a_pause_of_the_recorder_kills_no_worker(hall: Hall) -> None:
     assert not hall.told(WorkerReplaced)
     assert [RtpPacket.parse(data).payload for data in call.callee.heard()] == said
     call.close()
-
-
-def test_silence_is_longer_than_a_pong() -> None:
-    """The limits fit together: a worker is asked several times before it counts as silent."""
-    from callrec.media import service
-
-    assert service.PING_S * 3 < service.SILENCE_S
-    assert MediaService is service.MediaService
