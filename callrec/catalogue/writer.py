@@ -16,6 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -114,7 +115,8 @@ class Writer:
         if self._worker is not None:
             await asyncio.wait((self._worker,), timeout=patience_s)
         await self._tasks.stop()
-        self._thread.submit(self._engine.dispose)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.in_thread(self._engine.dispose), patience_s)
         self._thread.shutdown(wait=False)
 
     async def submit(self, change: Change, patience_s: float) -> Any:

@@ -78,6 +78,8 @@ class Ledger:
         self._previous = BEGINNING
         self._signature = ""
         self._forked = False
+        self._copy_is_same = False
+        self._completed_from_copy = False
         self._copy_problem: str | None = None
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "ledger")
@@ -105,34 +107,59 @@ class Ledger:
         return ledger
 
     def _begin(self, *, fresh: bool) -> None:
-        self._judge(self._local)
+        head = self._judge_local()
         if self._copy is not None:
             try:
                 self._copy.path.parent.mkdir(parents=True, exist_ok=True)
-                self._judge(self._copy)
-                self._reconcile(self._copy)
+                self._judge_copy(self._copy)
             except OSError as error:
                 self._copy_failed(error)
-        head: Entry | None = None
-        for entry in self._local.entries():
-            self._index.add(entry)
-            head = entry
+        if self._local.size and (head is None or self._completed_from_copy):
+            head = self._read_index()
         if head is not None:
             self._n, self._previous, self._signature = head.n, head.hash, head.signature
         else:
             self._append([Draft("begun", {} if fresh else {"after_loss": True})], reach_copy=False)
 
-    def _judge(self, file: LedgerFile) -> Judged:
-        judged = file.judge(self._key.public_key())
+    def _judge_local(self) -> Entry | None:
+        """Read the ledger in one pass where all of it counts; return its newest entry."""
+        read: list[int] = [0]
+
+        def seen(entry: Entry) -> None:
+            self._index.add(entry)
+            read[0] = entry.n
+
+        judged = self._local.judge(self._key.public_key(), seen)
+        # Compared before anything is put aside: a copy with the same bytes needs no second judging.
+        self._copy_is_same = self._copy is not None and not judged.tail and self._copy.same_bytes(self._local)
         if judged.tail:
-            _put_aside(file, judged)
-        return judged
+            _put_aside(self._local, judged)
+        if read[0] != judged.entries:
+            return self._read_index()
+        return judged.head
+
+    def _judge_copy(self, copy: LedgerFile) -> None:
+        if self._copy_is_same:
+            copy.size = self._local.size
+            return
+        judged = copy.judge(self._key.public_key())
+        if judged.tail:
+            _put_aside(copy, judged)
+        self._reconcile(copy)
+
+    def _read_index(self) -> Entry | None:
+        self._index, head = _Index(), None
+        for entry in self._local.entries():
+            self._index.add(entry)
+            head = entry
+        return head
 
     def _reconcile(self, copy: LedgerFile) -> None:
         """Let the longer of two agreeing chains win; of two that disagree, change neither."""
         if copy.size > self._local.size and copy.begins_with(self._local):
             log.warning("ledger %s is behind its outside copy and is completed from it", self._local.path)
             self._local.append(copy.read_from(self._local.size))
+            self._completed_from_copy = True
         elif not self._local.begins_with(copy):
             self._forked = True
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,12 @@ class LedgerFile:
         self.path = path
         self.size = 0
 
-    def judge(self, key: Ed25519PublicKey) -> Judged:
+    def judge(self, key: Ed25519PublicKey, seen: Callable[[Entry], None] | None = None) -> Judged:
         """Read the file, check chain and signature, and remember how far it counts.
+
+        Args:
+            key: the node's.
+            seen: is shown each entry of the chain; the last ones may turn out not to count.
 
         Raises:
             OSError: if it cannot be read.
@@ -49,6 +54,8 @@ class LedgerFile:
                 break
             n, previous, size = entry.n, entry.hash, size + len(line)
             latest.append((entry, size))
+            if seen is not None:
+                seen(entry)
         # One good signature vouches for all before it, so the newest one decides.
         while latest and not latest[-1][0].signed_by(key):
             latest.pop()
@@ -80,6 +87,10 @@ class LedgerFile:
             if left < 0 or (entry := parse(line[:-1])) is None:
                 return
             yield entry
+
+    def same_bytes(self, other: LedgerFile) -> bool:
+        """Say whether two files are the same from end to end, whatever of them counts."""
+        return self.path.exists() and other.path.exists() and filecmp.cmp(self.path, other.path, shallow=False)
 
     def begins_with(self, other: LedgerFile) -> bool:
         """Say whether what counts of another file is the beginning of what counts of this one."""

@@ -21,6 +21,7 @@ from callrec.catalogue import (
     FindQuery,
     Options,
     Part,
+    finding,
 )
 from callrec.catalogue.sealer import NoKeys
 from callrec.catalogue.tables import UtcDateTime
@@ -355,6 +356,38 @@ async def test_a_hidden_number_finds_repeats_and_is_never_shown(tmp_path: Path, 
         assert all("caller_ref" in e.document["data"] for e in await here.catalogue.pending())
         assert all(e.document["data"]["caller_ref"] is None for e in await here.catalogue.pending())
     assert files_with(tmp_path, spellings(CALLER)) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        FindQuery(),
+        FindQuery(number=CALLER),
+        FindQuery(number=CALLER, outside_only=True, since=START, direction="inbound"),
+        FindQuery(number="*0001", until=START),
+        FindQuery(text="jane"),
+        FindQuery(text="jane smith"),
+        FindQuery(text="smith", number=CALLER),
+        FindQuery(outcome="not_recorded", since=START),
+        FindQuery(since=START, until=START),
+    ],
+)
+async def test_no_search_reads_the_whole_catalogue(tmp_path: Path, query: FindQuery) -> None:
+    """Each search walks an index in its own order: no table is scanned from end to end, nothing is sorted."""
+    async with house(tmp_path) as here:
+        await here.recorded_call()
+        keys = here.catalogue._index_keys
+        for position in (None, finding.Position(START, "a" * 36)):
+            statement = finding.build(query, keys, position, 101)
+            assert statement is not None
+            async with here.catalogue._reading() as connection:
+                text = str(statement.compile(connection.sync_engine, compile_kwargs={"literal_binds": False}))
+                compiled = statement.compile(connection.sync_engine)
+                values = tuple(compiled.construct_params()[name] for name in compiled.positiontup or ())
+                marks = [value if isinstance(value, bytes | int | str) else str(value) for value in values]
+                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(marks))
+                lines = [row[3] for row in plan]
+            assert not [line for line in lines if "TEMP B-TREE" in line or line == "SCAN calls"], lines
 
 
 async def test_an_unknown_call_cannot_be_changed(tmp_path: Path) -> None:

@@ -176,13 +176,9 @@ def test_one_recorder_for_each_state_folder(tmp_path: Path) -> None:
 def test_the_lock_is_not_inherited(tmp_path: Path) -> None:
     """A worker started by exec does not keep the folder locked after the recorder's death."""
     held = StateLock.acquire(tmp_path / "lock")
-    with subprocess.Popen(
-        [sys.executable, "-c", "print('begun', flush=True); input()"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        close_fds=False,
-        text=True,
-    ) as child:
+    program = [sys.executable, "-c", "print('begun', flush=True); input()"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(program, close_fds=False, text=True, **pipes) as child:  # type: ignore[call-overload]
         held.release()
         assert child.stdout is not None
         # The kernel closes the descriptor a moment after our side of the exec returns.
