@@ -160,6 +160,23 @@ async def test_reserved_calls_keep_their_keys(tmp_path: Path) -> None:
         journal.close()
 
 
+async def test_what_is_sealed_waits_for_the_keys(tmp_path: Path) -> None:
+    """A start without the master key enters nothing that it cannot open, and loses none of it."""
+    async with house(tmp_path) as here:
+        new = here.new_call()
+        journal = ReserveJournal(tmp_path / "reserve.journal", here.keyring, size=SMALL)
+        await journal.keep_open(new)
+        journal.close()
+        keyless = ReserveJournal(tmp_path / "reserve.journal", NoKeys(), size=SMALL)
+        assert await keyless.replay(here.catalogue) == 0
+        assert await here.catalogue.state_of(new.call_id) is None
+        keyless.close()
+        again = ReserveJournal(tmp_path / "reserve.journal", here.keyring, size=SMALL)
+        assert await again.replay(here.catalogue) == 1
+        assert (await here.catalogue.get(new.call_id))["network_number"] == CALLER
+        again.close()
+
+
 async def test_a_journal_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     """A missing folder is StorageUnavailable, so that the recorder goes on without."""
     with pytest.raises(StorageUnavailable):
