@@ -63,6 +63,7 @@ class Helpers:
                 pass_fds=() if output is None else (output,),
                 env={name: value for name, value in os.environ.items() if name not in _NOT_FOR_HELPERS},
             )
+            _let_calls_go_first(process.pid)
             tasks = Tasks("helper")
             feeding = tasks.start("jobs", _hand_over(process, jobs))
             try:
@@ -75,6 +76,15 @@ class Helpers:
                 await _end(process)
         if process.returncode != 0:
             raise CallrecError("the helper process ended before its work was done; the recorder's log says why")
+
+
+def _let_calls_go_first(pid: int) -> None:
+    """Give a helper only the processor time that nobody else wants: set-up of calls must not wait for an export.
+
+    Done from here, so that its imports count too. Where the scheduler refuses, the helper is still nice.
+    """
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
 
 
 async def one(job: str) -> AsyncIterator[str]:
