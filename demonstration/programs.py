@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import random
 import shutil
 import socket
 import subprocess
@@ -13,6 +14,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+PORTS = range(3_000, 10_000)
 
 
 class DemoError(Exception):
@@ -25,17 +28,24 @@ def find_program(name: str) -> str | None:
 
 
 def free_port(host: str) -> int:
-    """Return a port that is free for UDP and TCP just now."""
-    for _ in range(100):
-        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-            stream.bind((host, 0))
-            port = int(stream.getsockname()[1])
-            try:
-                datagram.bind((host, port))
-            except OSError:
-                continue
+    """Return a port that is free for UDP and TCP just now.
+
+    It lies below those that the kernel gives out by itself (ip(7), ip_local_port_range: from 32768), where any socket
+    of any program could take it before the tour does.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        if all(_is_free(kind, host, port) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)):
             return port
-    raise DemoError(f"no port is free on {host}")
+    raise DemoError(f"no port of {PORTS.start}-{PORTS.stop - 1} is free on {host}")
+
+
+def _is_free(kind: socket.SocketKind, host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as trial:
+        try:
+            trial.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 class Background:
@@ -47,7 +57,7 @@ class Background:
         self.name, self.log = name, log
         self.facts: queue.Queue[dict[str, Any]] = queue.Queue()
         self._on_line = on_line
-        with log.open("wb") as errors:
+        with log.open("ab") as errors:  # appended, like its lines, so that neither writes over the other
             self.process = subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
             )

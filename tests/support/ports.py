@@ -1,39 +1,48 @@
-"""Ports that are free just now, on the loopback network only."""
+"""Ports that are free just now, on the loopback network only.
+
+All lie below the range that the kernel gives out (ip(7), ip_local_port_range: from 32768), where any socket of any
+program may take a port between the look at it and its use. Single ports and blocks keep to ranges of their own.
+"""
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.11")
+KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+SINGLE, BLOCKS = range(3_000, 10_000), range(10_000, 32_000)
+
+# From the system's randomness, for two runs on one machine must differ even where a test seeds `random`;
+# one walk for the process, for a port that was given out is not given again before it is bound.
+_CHOICE = random.SystemRandom()
+_WALK = itertools.cycle(_CHOICE.sample(SINGLE, len(SINGLE)))
+
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free for UDP and for TCP."""
-    for _ in range(200):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream:
-            stream.bind((host, 0))
-            port = int(stream.getsockname()[1])
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-                try:
-                    datagram.bind((host, port))
-                except OSError:
-                    continue
-                return port
-    raise RuntimeError(f"internal error: no port is free on {host}")
+    """Return a port that is free for UDP and for TCP on a host and on every address of the tests."""
+    for port in itertools.islice(_WALK, len(SINGLE)):
+        if all(
+            _is_free(kind, each, port) for each in {host, *HOSTS} for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        ):
+            return port
+    raise RuntimeError(f"internal error: no port of {SINGLE} is free on {HOSTS}")
 
 
-def free_block(size: int, host: str = "127.0.0.1") -> tuple[int, int]:
-    """Return the first and last port of a block that was free for UDP, below the range that the kernel gives out."""
+def free_block(size: int) -> tuple[int, int]:
+    """Return the first and last port of a block that is free for UDP on every address of the tests."""
     for _ in range(200):
-        first = random.randrange(10_000, 32_000 - size) // 2 * 2
-        if all(_is_free(host, port) for port in range(first, first + size, max(1, size // 64))):
+        first = _CHOICE.randrange(BLOCKS.start, BLOCKS.stop - size) // 2 * 2
+        if all(_is_free(socket.SOCK_DGRAM, host, port) for port in range(first, first + size) for host in HOSTS):
             return first, first + size - 1
-    raise RuntimeError(f"internal error: no block of {size} ports is free on {host}")
+    raise RuntimeError(f"internal error: no block of {size} ports of {BLOCKS} is free on {HOSTS}")
 
 
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+def _is_free(kind: socket.SocketKind, host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, kind) as trial:
         try:
-            datagram.bind((host, port))
+            trial.bind((host, port))
         except OSError:
             return False
         return True
