@@ -23,9 +23,7 @@ _WALK = itertools.cycle(_CHOICE.sample(SINGLE, len(SINGLE)))
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a port that is free for UDP and for TCP on a host and on every address of the tests."""
     for port in itertools.islice(_WALK, len(SINGLE)):
-        if all(
-            _is_free(kind, each, port) for each in {host, *HOSTS} for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-        ):
+        if all(_is_free(kind, each, port) for each in {host, *HOSTS} for kind in KINDS):
             return port
     raise RuntimeError(f"internal error: no port of {SINGLE} is free on {HOSTS}")
 
