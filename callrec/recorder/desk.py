@@ -150,6 +150,8 @@ class Desk:
     async def delete(self, plan_hash: str, *, reason: str, actor: str) -> Sequence[ErasedCall]:
         """Erase what a plan listed, in the erasing order, and try to read it afterwards."""
         erased = await self._deleting.carry_out(plan_hash, actor)
+        if not all(call.verified for call in erased):
+            self._tools.stores.complete_later()
         await self.audit(actor, "delete", {"calls": [call.call_id for call in erased], "reason": reason})
         return erased
 

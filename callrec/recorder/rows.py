@@ -85,7 +85,7 @@ class Row:
         try:
             self.sequence = await asyncio.wait_for(self._rows.open_call(self._new, events), ROW_LIMIT_S)
         except (StorageUnavailable, TimeoutError) as error:
-            log.warning("call %s: its row is not durable (%s): it goes on unrecorded", self.call_id, error)
+            log.warning("call %s: its row is not durable (%s): it goes on unrecorded", self.call_id, error or "too slow")
             await self._reserve.keep_open(self._new)
             return False
         return True
@@ -121,7 +121,7 @@ class Row:
         try:
             await asyncio.wait_for(self._close(end, [*self._events, *events]), _END_LIMIT_S)
         except (StorageUnavailable, TimeoutError) as error:
-            log.warning("call %s: its end waits in the reserve journal (%s)", self.call_id, error)
+            log.warning("call %s: its end waits in the reserve journal (%s)", self.call_id, error or "too slow")
             await self._reserve.keep_end(self._new, end)
             return False
         return True

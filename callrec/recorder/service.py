@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 import signal
@@ -98,6 +99,9 @@ class Service:
             await server.start()
             await tools.driver.start()
             self._start_tasks(tools, publisher, watching)
+            # What a start makes stays for good: the collector need not look through it again under calls.
+            gc.collect()
+            gc.freeze()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
             await self._until_ended(hall)

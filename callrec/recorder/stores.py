@@ -158,6 +158,10 @@ class Stores:
             await self.keyring.sweep_unclaimed(claimed | waiting)
         self._waiting = False
 
+    def complete_later(self) -> None:
+        """Note that something waits for a store; the looks at health complete it."""
+        self._waiting = True
+
     async def stray_files(self, growing: Collection[str]) -> list[Path]:
         """Return the files under the recordings folder that belong to no call of the catalogue and none that grows."""
         folder = self.settings.paths.recordings

@@ -83,7 +83,7 @@ class MessageView:
     def call_id(self) -> str:
         """Call-ID. PeerError where it is missing or holds blanks."""
         value = self._required("Call-ID")
-        if not value or any(character.isspace() for character in value):
+        if value.split() != [value]:
             raise PeerError(f"Call-ID: found {len(value)} characters with blanks or nothing at all, expected one word")
         return value
 
