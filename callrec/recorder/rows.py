@@ -85,7 +85,8 @@ class Row:
         try:
             self.sequence = await asyncio.wait_for(self._rows.open_call(self._new, events), ROW_LIMIT_S)
         except (StorageUnavailable, TimeoutError) as error:
-            log.warning("call %s: its row is not durable (%s): it goes on unrecorded", self.call_id, error or "too slow")
+            why = error or "too slow"
+            log.warning("call %s: its row is not durable (%s): it goes on unrecorded", self.call_id, why)
             await self._reserve.keep_open(self._new)
             return False
         return True
