@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 PROTOCOL_VERSION = 1
@@ -40,6 +40,8 @@ class Channel:
         self.closed = False
         """The other side is gone, or this one has let go."""
         self.dropped = 0
+        self.on_backlog: Callable[[], None] = lambda: None
+        """Called when a message has to wait, for whoever sends it once the other side reads."""
 
     def fileno(self) -> int:
         """Return the descriptor to poll; -1 once closed."""
@@ -63,6 +65,7 @@ class Channel:
             self.close()
         elif not self.closed:
             # The descriptors may be closed by their owner before their turn comes.
+            self.on_backlog()
             self._backlog.append((data, tuple(os.dup(descriptor) for descriptor in descriptors)))
 
     def flush(self) -> None:

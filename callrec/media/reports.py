@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from callrec.media.channel import Message
+from callrec.media.commands import Play
 from callrec.media.events import (
     Digit,
     Discarded,
@@ -170,3 +171,25 @@ class Reports:
 
 def _duration_ms(recording: RecordingState) -> int:
     return (recording.ended_mono_ns - recording.started_mono_ns) // 1_000_000
+
+
+def played_nothing(leg: LegState, play: Play, why: str, now: float) -> Played:
+    """Return the evidence of a play of which nothing is known to have been heard."""
+    return Played(
+        call_id=leg.call.name,
+        leg=leg.name,
+        play_id=play.play_id,
+        kind=play.kind.value,
+        completed=False,
+        interrupted_by=why,
+        codec=leg.remote.codec_name if leg.remote is not None else "",
+        expected_ms=0,
+        sent_ms=0,
+        packets_sent=0,
+        packets_refused=0,
+        first_sequence=None,
+        last_sequence=None,
+        started_at=now,
+        ended_at=now,
+        far_direction="sendrecv",
+    )

@@ -6,63 +6,33 @@ as events, in the event loop.
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import logging
-import os
 import resource
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from callrec.clock import Clock
 from callrec.identifiers import RandomBytes
-from callrec.media.commands import DigitPolicy, Play, PlayStart, RemoteMedia
+from callrec.media.channel import Message
+from callrec.media.commands import DigitPolicy, Play, RemoteMedia
 from callrec.media.errors import CapacityError
-from callrec.media.events import MediaEvent, MediaLost, Played, WorkerReplaced
+from callrec.media.events import MediaEvent, MediaLost, WorkerReplaced
+from callrec.media.fleet import Fleet
 from callrec.media.ports import PortPool, bind_pair
 from callrec.media.process import WorkerProcess
-from callrec.media.reports import Reports
+from callrec.media.prompts import Prompt, PromptStore
+from callrec.media.reports import Reports, played_nothing
+from callrec.media.settings import MediaSettings
 from callrec.media.state import CallState, LegState, Parts, RecordingState
 from callrec.sip.events import Address
 from callrec.tasks import Tasks
 
 log = logging.getLogger("callrec.media")
-
-CHECK_S = 0.25
-PING_S = 0.5
-SILENCE_S = 2.0
-"""A worker that says nothing for so long is killed (design, section 2)."""
-_PAUSED_S = 0.75  # a check this late means that we stood still, not the workers
-_STOP_S = 15.0
-_START_ATTEMPTS = 3
-_AUDIO_LIMIT = 256
-
-
-class RtpSettings(Protocol):
-    """The `[rtp]` section."""
-
-    @property
-    def ports(self) -> range:
-        """All ports of the range."""
-
-    @property
-    def workers(self) -> int:
-        """How many media workers there are."""
-
-
-class MediaSettings(Protocol):
-    """What media reads of the settings."""
-
-    @property
-    def rtp(self) -> RtpSettings:
-        """The `[rtp]` section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +53,17 @@ class MediaService:
         clock: Clock,
         random: RandomBytes = secrets.token_bytes,
     ) -> None:
-        self._worker_count = settings.rtp.workers
         self._pool = PortPool(settings.rtp.ports)
         self._tell = tell
         self._clock = clock
         self._random = random
         self._tasks = Tasks("media")
-        self._workers: list[WorkerProcess] = []
-        self._spare: WorkerProcess | None = None
-        self._ended: list[WorkerProcess] = []
+        self._fleet = Fleet(settings.rtp.workers, self._hear, self._replace, clock)
         self._calls: dict[str, CallState] = {}
         self._legs: dict[str, LegState] = {}
         self._reports = Reports(tell, self._call_ended)
-        self._audio: OrderedDict[str, int] = OrderedDict()
-        """memfd of each prompt by the digest of its bytes."""
-        self._files: dict[Path, str] = {}
+        self._prompts = PromptStore()
         self._next_number = 0
-        self._pings = 0
-        self._stopping = False
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -111,31 +74,21 @@ class MediaService:
             CapacityError: if a worker cannot be started.
         """
         _raise_descriptor_limit()
-        for _ in range(self._worker_count):
-            self._workers.append(await self._start_worker())
-        self._spare = await self._start_worker()
-        self._tasks.start("watch", self._watch())
+        await self._fleet.start()
 
     async def stop(self) -> None:
         """Let the workers make durable what they have and end; recordings under way stay as `.partial`."""
-        self._stopping = True
         await self._tasks.stop()
-        workers = [*self._workers, *([self._spare] if self._spare is not None else []), *self._ended]
-        for worker in workers:
-            self._let_go(worker)
-            worker.close()
-        await asyncio.gather(*(asyncio.to_thread(worker.wait, _STOP_S) for worker in workers))
+        await self._fleet.stop()
         for leg in self._legs.values():
             leg.pair.close()
-        for descriptor in self._audio.values():
-            os.close(descriptor)
-        self._audio.clear()
+        self._prompts.close()
         self._legs.clear()
         self._calls.clear()
 
     def workers(self) -> tuple[WorkerStatus, ...]:
         """Return the workers and how many calls each carries."""
-        carried: dict[int, int] = {worker.pid: 0 for worker in self._workers}
+        carried: dict[int, int] = {worker.pid: 0 for worker in self._fleet.workers}
         for call in self._calls.values():
             carried[call.worker.pid] = carried.get(call.worker.pid, 0) + bool(call.legs)
         return tuple(WorkerStatus(pid, calls) for pid, calls in carried.items())
@@ -243,9 +196,9 @@ class MediaService:
         """
         for source in sources.values():
             if isinstance(source, Path):
-                self._files[source] = self._keep_audio(await asyncio.to_thread(source.read_bytes))
+                await self._prompts.read(source)
             else:
-                self._keep_audio(source)
+                self._prompts.keep(source)
 
     def play(self, leg: str, play: Play) -> None:
         """Play something to a leg instead of the other party; Played tells how it went."""
@@ -260,9 +213,9 @@ class MediaService:
         if source is None or codec.upper() not in ("PCMA", "PCMU"):
             self._play_failed(state, "no_prompt" if state.remote is not None else "no_address")
         elif isinstance(source, bytes):
-            self._send_play(state, play, self._keep_audio(source))
-        elif source in self._files and self._files[source] in self._audio:
-            self._send_play(state, play, self._files[source])
+            self._send_play(state, play, self._prompts.keep(source))
+        elif (prompt := self._prompts.of_file(source)) is not None:
+            self._send_play(state, play, prompt)
         else:
             state.loading = True
             self._tasks.start("prompt", self._load_and_play(state, play, source))
@@ -328,7 +281,7 @@ class MediaService:
         if call is None or call.recording is None:
             return False
         call.recording.ending = "discard"
-        self._send_discard(call, call.recording)
+        call.worker.channel.send(call.recording.discard_message(call.number))
         return True
 
     # --- inside: calls -------------------------------------------------------------------------------------------
@@ -338,11 +291,7 @@ class MediaService:
         return self._next_number
 
     def _new_call(self, call_id: str) -> CallState:
-        able = [worker for worker in self._workers if not worker.gone]
-        if not able or self._stopping:
-            raise CapacityError("found no media worker running; see the log for why it does not start")
-        worker = min(able, key=lambda each: each.legs)
-        call = CallState(self._number(), call_id, worker)
+        call = CallState(self._number(), call_id, self._fleet.least_loaded())
         self._calls[call_id] = call
         self._reports.add_call(call)
         return call
@@ -376,70 +325,22 @@ class MediaService:
         leg.call.worker.channel.send(message, (pair.rtp.fileno(), pair.rtcp.fileno()))
 
     def _send_record(self, call: CallState, recording: RecordingState, *, resume: bool) -> None:
-        started = recording.started_unix_ns + recording.part_started_mono_ns - recording.started_mono_ns
-        call.worker.channel.send(
-            {
-                "t": "record",
-                "call": call.number,
-                "outside": recording.outside.number if recording.outside is not None else None,
-                "ours": recording.ours.number if recording.ours is not None else None,
-                "spec": recording.spec.to_wire(),
-                "started_unix_ns": started,
-                "started_mono_ns": recording.part_started_mono_ns,
-                "held": recording.held,
-                "paused": recording.paused,
-                "resume": resume,
-            }
-        )
+        call.worker.channel.send(recording.record_message(call.number, resume=resume))
 
-    def _send_discard(self, call: CallState, recording: RecordingState) -> None:
-        spec = recording.spec
-        paths = [str(spec.path), str(spec.sealed_path)]
-        for part in recording.parts:
-            partial = Path(part.path)
-            paths += [str(partial), str(partial.with_suffix(".crec"))]
-        message = {"t": "discard", "call": call.number, "spec": spec.to_wire(), "paths": paths}
-        call.worker.channel.send(message)
-
-    def _send_play(self, leg: LegState, play: Play, asset: str) -> None:
-        message = {
-            "t": "play",
-            "leg": leg.number,
-            "play_id": play.play_id,
-            "kind": play.kind.value,
-            "asset": asset,
-            "loop": play.loop,
-            "wait": play.start is PlayStart.ON_MEDIA,
-            "lead_in_ms": play.lead_in_ms,
-            "maximum_ms": play.maximum_ms,
-        }
-        leg.call.worker.channel.send(message, (self._audio[asset],))
+    def _send_play(self, leg: LegState, play: Play, prompt: Prompt) -> None:
+        leg.call.worker.channel.send(leg.play_message(play, prompt.name), (prompt.descriptor,))
 
     async def _load_and_play(self, leg: LegState, play: Play, path: Path) -> None:
         try:
-            data = await asyncio.to_thread(path.read_bytes)
+            prompt = await self._prompts.read(path)
         except OSError as error:
             log.warning("prompt %s cannot be read: %s", path, error.strerror)
             if leg.play is play and leg.loading:
                 self._play_failed(leg, "error")
             return
-        self._files[path] = self._keep_audio(data)
         if leg.play is play and leg.loading and self._legs.get(leg.name) is leg:
             leg.loading = False
-            self._send_play(leg, play, self._files[path])
-
-    def _keep_audio(self, data: bytes) -> str:
-        """Put audio where a worker can read it without a disk; return its digest."""
-        digest = hashlib.sha256(data).hexdigest()
-        if digest in self._audio:
-            self._audio.move_to_end(digest)
-            return digest
-        if len(self._audio) >= _AUDIO_LIMIT:
-            os.close(self._audio.popitem(last=False)[1])
-        descriptor = os.memfd_create("callrec-prompt", os.MFD_CLOEXEC)
-        os.write(descriptor, data)
-        self._audio[digest] = descriptor
-        return digest
+            self._send_play(leg, play, prompt)
 
     def _play_failed(self, leg: LegState, why: str) -> None:
         """Tell a play that never reached its listener, or was lost with its worker."""
@@ -447,115 +348,18 @@ class MediaService:
         if play is not None:
             self._tell(played_nothing(leg, play, why, self._clock.now().timestamp()))
 
-    # --- inside: workers -----------------------------------------------------------------------------------------
+    # --- inside: workers ---------------------------------------------------------------------------------------------
 
-    async def _start_worker(self) -> WorkerProcess:
-        for _ in range(_START_ATTEMPTS):
-            try:
-                worker = await asyncio.to_thread(WorkerProcess.start, self._clock.monotonic())
-            except OSError as error:
-                log.error("a media worker does not start: %s", error.strerror)  # noqa: TRY400 - the reason is enough
-                await asyncio.sleep(0.2)
-                continue
-            asyncio.get_running_loop().add_reader(worker.channel.fileno(), self._read, worker)
-            return worker
-        raise CapacityError("no media worker can be started; see the log for why")
+    def _hear(self, worker: WorkerProcess, message: Message) -> None:
+        self._reports.take(worker.pid, message)
 
-    def _read(self, worker: WorkerProcess) -> None:
-        """Take in everything a worker has said."""
-        for message, _ in worker.channel.receive():
-            worker.heard_at = self._clock.monotonic()
-            if message["t"] == "hello":
-                worker.ready = True
-            else:
-                self._reports.take(worker.pid, message)
-        if worker.channel.closed:
-            self._lost(worker, "died")
-
-    async def _watch(self) -> None:
-        """Look after the workers: ping them, flush what they were slow to read, replace those that are gone."""
-        checked_at = self._clock.monotonic()
-        while True:
-            await asyncio.sleep(CHECK_S)
-            now = self._clock.monotonic()
-            paused = now - checked_at > _PAUSED_S
-            checked_at = now
-            for worker in [*self._workers, *([self._spare] if self._spare is not None else [])]:
-                self._check(worker, now, paused=paused)
-            self._ended = [worker for worker in self._ended if not worker.reap()]
-            await self._fill_up()
-
-    def _check(self, worker: WorkerProcess, now: float, *, paused: bool) -> None:
-        self._read(worker)  # silence is judged only after everything said has been heard
-        if worker.channel.closed:
-            return
-        if worker.gone:
-            self._lost(worker, "died")
-            return
-        if paused or not worker.ready:
-            worker.heard_at = max(worker.heard_at, now) if paused else worker.heard_at
-        if now - worker.heard_at > (SILENCE_S if worker.ready else 5 * SILENCE_S):
-            log.warning("media worker %d is silent for %.1f s: replaced", worker.pid, now - worker.heard_at)
-            self._lost(worker, "silent")
-            return
-        worker.channel.flush()
-        if now - worker.pinged_at >= PING_S:
-            worker.pinged_at = now
-            self._pings += 1
-            worker.channel.send({"t": "ping", "n": self._pings})
-
-    def _let_go(self, worker: WorkerProcess) -> None:
-        descriptor = worker.channel.fileno()
-        if descriptor >= 0:
-            asyncio.get_running_loop().remove_reader(descriptor)
-
-    def _lost(self, worker: WorkerProcess, reason: str) -> None:
-        """Take a worker's calls away from it and give them to the spare."""
-        self._let_go(worker)
-        worker.kill()
-        if not worker.reap():
-            self._ended.append(worker)
-        if worker is self._spare:
-            self._spare = None
-        if worker not in self._workers or self._stopping:
-            return
-        self._workers.remove(worker)
-        log.warning("media worker %d %s", worker.pid, reason)
-        calls = [call for call in self._calls.values() if call.worker is worker]
-        spare, self._spare = self._spare, None
-        if spare is None or spare.gone:
-            self._tasks.start("replace", self._replace_later(worker, calls, reason))
-        else:
-            self._workers.append(spare)
-            self._move(worker, spare, calls, reason)
-            self._tasks.start("spare", self._fill_up())
-
-    async def _replace_later(self, worker: WorkerProcess, calls: list[CallState], reason: str) -> None:
-        try:
-            fresh = await self._start_worker()
-        except CapacityError as error:
+    def _replace(self, old: WorkerProcess, new: WorkerProcess | None, reason: str) -> None:
+        """Build up a lost worker's calls in another: legs, links, tones, recordings with their next part."""
+        calls = [call for call in self._calls.values() if call.worker is old]
+        if new is None:
             for call in calls:
-                self._tell(MediaLost(call.name, str(error)))
+                self._tell(MediaLost(call.name, "no media worker can be started; see the log for why"))
             return
-        self._workers.append(fresh)
-        self._move(worker, fresh, [call for call in calls if call.worker is worker], reason)
-
-    async def _fill_up(self) -> None:
-        """See to it that there are enough workers and a spare one."""
-        with suppress(CapacityError):  # tried again at the next check
-            while len(self._workers) < self._worker_count and not len(self._tasks) > 8:
-                self._workers.append(await self._start_worker())
-            if self._spare is None:
-                worker = await self._start_worker()
-                if self._spare is None:
-                    self._spare = worker
-                else:
-                    self._let_go(worker)
-                    worker.close()
-                    self._ended.append(worker)
-
-    def _move(self, old: WorkerProcess, new: WorkerProcess, calls: list[CallState], reason: str) -> None:
-        """Build up calls anew in another worker: legs, links, tones, recordings with their next part."""
         for call in calls:
             call.worker = new
             new.legs += len(call.legs)
@@ -585,7 +389,7 @@ class MediaService:
     def _restore_recording(self, call: CallState, recording: RecordingState, old: WorkerProcess, reason: str) -> None:
         recording.parts.append(self._reports.abandoned(recording))
         if recording.ending == "discard":
-            self._send_discard(call, recording)
+            call.worker.channel.send(recording.discard_message(call.number))
             return
         if recording.ending:
             self._reports.ended(call, recording)
@@ -605,28 +409,6 @@ class MediaService:
         silent_s = self._clock.monotonic() - old.heard_at if reason == "silent" else 0.0
         alive = time.monotonic_ns() - int(silent_s * 1e9)
         return max(kept, alive - 300_000_000, recording.part_started_mono_ns)
-
-
-def played_nothing(leg: LegState, play: Play, why: str, now: float) -> Played:
-    """Return the evidence of a play of which nothing is known to have been heard."""
-    return Played(
-        call_id=leg.call.name,
-        leg=leg.name,
-        play_id=play.play_id,
-        kind=play.kind.value,
-        completed=False,
-        interrupted_by=why,
-        codec=leg.remote.codec_name if leg.remote is not None else "",
-        expected_ms=0,
-        sent_ms=0,
-        packets_sent=0,
-        packets_refused=0,
-        first_sequence=None,
-        last_sequence=None,
-        started_at=now,
-        ended_at=now,
-        far_direction="sendrecv",
-    )
 
 
 def _link(a: LegState, b: LegState) -> dict[str, object]:

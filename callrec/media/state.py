@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Protocol
 
 from callrec.media.channel import Message
-from callrec.media.commands import DigitPolicy, Play, RemoteMedia
+from callrec.media.commands import DigitPolicy, Play, PlayStart, RemoteMedia
 from callrec.media.events import Part
 from callrec.media.ports import BoundPair
 from callrec.media.process import WorkerProcess
@@ -86,6 +87,20 @@ class LegState:
             "keep": keep,
         }
 
+    def play_message(self, play: Play, asset: str) -> Message:
+        """Return the message that plays audio, which goes with it in a memfd."""
+        return {
+            "t": "play",
+            "leg": self.number,
+            "play_id": play.play_id,
+            "kind": play.kind.value,
+            "asset": asset,
+            "loop": play.loop,
+            "wait": play.start is PlayStart.ON_MEDIA,
+            "lead_in_ms": play.lead_in_ms,
+            "maximum_ms": play.maximum_ms,
+        }
+
 
 @dataclass(slots=True)
 class RecordingState:
@@ -113,6 +128,29 @@ class RecordingState:
     def part_offset_ms(self) -> int:
         """Return where the present part starts, from the start of the recording."""
         return (self.part_started_mono_ns - self.started_mono_ns) // 1_000_000
+
+    def record_message(self, call: int, *, resume: bool) -> Message:
+        """Return the message that starts the present part; `resume` where it takes over from a lost worker."""
+        return {
+            "t": "record",
+            "call": call,
+            "outside": self.outside.number if self.outside is not None else None,
+            "ours": self.ours.number if self.ours is not None else None,
+            "spec": self.spec.to_wire(),
+            "started_unix_ns": self.started_unix_ns + self.part_started_mono_ns - self.started_mono_ns,
+            "started_mono_ns": self.part_started_mono_ns,
+            "held": self.held,
+            "paused": self.paused,
+            "resume": resume,
+        }
+
+    def discard_message(self, call: int) -> Message:
+        """Return the message that removes every file of this recording."""
+        paths = [str(self.spec.path), str(self.spec.sealed_path)]
+        for part in self.parts:
+            path = Path(part.path)
+            paths += [str(path), str(path.with_suffix(".crec"))]
+        return {"t": "discard", "call": call, "spec": self.spec.to_wire(), "paths": paths}
 
 
 @dataclass(slots=True)

@@ -155,8 +155,8 @@ class Hall:
     async def _round(self) -> None:
         self._pings += 1
         number = -self._pings
-        waiting = {worker.pid for worker in self.service._workers}
-        for worker in self.service._workers:
+        waiting = {worker.pid for worker in self.service._fleet.workers}
+        for worker in self.service._fleet.workers:
             worker.channel.send({"t": "ping", "n": number})
         async with asyncio.timeout(LIMIT_S):
             while not waiting <= {pid for pid, n in self._pongs if n == number}:

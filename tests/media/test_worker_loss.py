@@ -182,3 +182,23 @@ async def test_a_pause_of_the_recorder_kills_no_worker(hall: Hall) -> None:
     assert not hall.told(WorkerReplaced)
     assert [RtpPacket.parse(data).payload for data in call.callee.heard()] == said
     call.close()
+
+
+async def test_many_calls_are_heard_again_in_time(hall: Hall) -> None:
+    """A hundred calls move to the spare worker together, and every party hears within 1.5 s."""
+    calls = [await bridge(hall) for _ in range(100)]
+    for call in calls:
+        await call.latch()
+    lost_at = time.monotonic()
+    os.kill(hall.worker_pid, signal.SIGKILL)
+    await hall.event(WorkerReplaced)
+    silent = calls
+    while silent:
+        assert time.monotonic() - lost_at < 5
+        for call in silent:
+            call.caller.speak()
+        await asyncio.sleep(0.02)
+        silent = [call for call in silent if not call.callee.heard()]
+    assert time.monotonic() - lost_at < 1.5
+    for call in calls:
+        call.close()
