@@ -7,6 +7,7 @@ import os
 import queue
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 PORTS = range(3_000, 10_000)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemoError(Exception):
@@ -46,6 +48,22 @@ def _is_free(kind: socket.SocketKind, host: str, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def interrupt_on_ending_signals() -> None:
+    """Make every way of ending the tour a KeyboardInterrupt, so that no program stays behind.
+
+    SIGINT is among them because a script's `./demo &` starts with it ignored; SIGHUP is not under nohup(1).
+    """
+    for number in ENDING_SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
+def ignore_ending_signals() -> None:
+    """Let the tour end its programs undisturbed: each takes seconds at most."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Background:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from demonstration.programs import Background, DemoError, find_program, free_port
+from demonstration.programs import (
+    Background,
+    DemoError,
+    find_program,
+    free_port,
+    ignore_ending_signals,
+    interrupt_on_ending_signals,
+)
 from demonstration.telephony import g711
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +37,8 @@ CALLER, CALLER_AS_WRITTEN, CALLED = "07700900123", "07700 900 123", "02079460123
 SIPP_CALLER = "01632960456"
 TRUNK, PBX = "127.0.0.11", "127.0.0.2"
 CONVERSATION_S = 8.0
+INTERRUPTED = 130
+"""Exit code where Ctrl-C came before the tour was over (128 + SIGINT, as shells say it)."""
 QUIET = 100
 """Root mean square below which a channel of the export carries no voice (of 32768)."""
 
@@ -133,7 +143,9 @@ class Tour:
 
     def set_up(self) -> None:
         self.stage.step("Set up: a master key, a configuration, empty stores")
-        shutil.rmtree(STATE, ignore_errors=True)
+        self._only_one()
+        if STATE.exists():
+            shutil.rmtree(STATE)
         (STATE / "outside").mkdir(parents=True, mode=0o700)
         for folder in [path for path in (ROOT / "recordings").iterdir() if path.is_dir()]:
             shutil.rmtree(folder)  # ciphertext of an earlier demo, whose keys went with its state
@@ -362,7 +374,16 @@ class Tour:
             time.sleep(0.05)
         raise DemoError(f"nothing listens on 127.0.0.1:{port} after {seconds:.0f} s; see {STATE}/mosquitto.log")
 
+    def _only_one(self) -> None:
+        """Keep a second tour of this clone from taking the first one's stores away; the lock ends with the process."""
+        folder = os.open(HERE, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError("another ./demo runs in this clone: end it first, or use a clone of its own") from None
+
     def close(self) -> None:
+        ignore_ending_signals()
         for background in reversed(self.running):
             background.stop()
         shutil.rmtree(self._short, ignore_errors=True)
@@ -384,8 +405,8 @@ def _loudness(path: Path) -> tuple[float, float, float]:
     return left, right, seconds
 
 
-def guide(tour: Tour, *, once: bool) -> None:
-    """Walk through all steps; without `once` stay until Ctrl-C."""
+def guide(tour: Tour) -> None:
+    """Walk through all steps."""
     tour.set_up()
     tour.start_broker()
     tour.start_recorder()
@@ -397,8 +418,10 @@ def guide(tour: Tour, *, once: bool) -> None:
     tour.show_ciphertext()
     tour.delete(call_id)
     tour.stage.step("That was callrec")
-    if once:
-        return
+
+
+def stay(tour: Tour) -> None:
+    """Leave everything running until Ctrl-C."""
     config = tour.configuration.relative_to(ROOT)
     tour.stage.tell("Everything keeps running until Ctrl-C. In another terminal:")
     for words in ("find", "status", "events tail --follow", "--help"):
@@ -412,17 +435,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./demo", description="callrec, shown with real calls on this machine")
     parser.add_argument("--once", action="store_true", help="end after the tour")
     once = parser.parse_args().once
+    interrupt_on_ending_signals()
     tour = Tour()
+    code = INTERRUPTED
     try:
-        guide(tour, once=once)
-    except DemoError as error:
+        guide(tour)
+        code = 0
+        if not once:
+            stay(tour)
+    except (DemoError, OSError, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"\n./demo: {error}\n")
-        return 1
+        code = 1
     except KeyboardInterrupt:
         sys.stdout.write("\n")
     finally:
         tour.close()
-    return 0
+    return code
 
 
 if __name__ == "__main__":
