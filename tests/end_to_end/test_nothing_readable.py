@@ -14,7 +14,7 @@ from tests.support.house import Conversation, House
 from tests.support.listening import decoded
 from tests.support.processes import Mosquitto, MqttCollector
 from tests.support.recorder import TRUNK, Plan
-from tests.support.traces import Trace, decoded_voices, files_below, find_traces, spellings, voices
+from tests.support.traces import Trace, decoded_voices, files_below, find_traces, spellings, traces_in, voices
 
 CALLER, NAME = "+447700900817", "Zebedee Quillfeather"
 WITHHELD = "+447700900829"
@@ -51,7 +51,7 @@ def search(house: House, patterns: dict[str, bytes], since: float) -> list[Trace
         for path in files_below([folder]):
             if path.resolve().is_relative_to(own) or not _changed(path, since):
                 continue
-            found += [trace for trace in find_traces([path.parent], patterns) if trace.path == path]
+            found += traces_in(path, patterns)
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from demonstration.telephony import g711
 from tests.support.listening import decoded, matches
 from tests.support.ports import free_port
+from tests.support.processes import wait_until
 from tests.support.recorder import PBX, TRUNK, Plan, Recorder
 from tests.support.sipp import Sipp, SippRun
 
@@ -46,6 +47,7 @@ def test_sipp_calls_are_recorded_exactly(installation: tuple[Recorder, str], cod
     with sipps["desk"].start(), sipps["caller"].start():
         sipps["caller"].finish()
         sipps["desk"].finish()
+    wait_until(lambda: [item["in_progress"] for item in recorder.find(caller)] == [False], "the call is over")
     (item,) = recorder.find(caller)
     assert (item["outcome"], item["outcome_reason"]) == ("recorded", "complete")
     _, left, right = recorder.export(item["call_id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -190,14 +191,30 @@ class House:
 
     def item_of(self, talk: Conversation, *, timeout: float = 15.0) -> dict[str, Any]:
         """Return the row of an ended conversation, found by its caller's number."""
-        ended: list[dict[str, Any]] = []
+        return self.items_of([talk], timeout=timeout)[0]
+
+    def items_of(self, talks: Sequence[Conversation], *, timeout: float = 15.0) -> list[dict[str, Any]]:
+        """Return the rows of ended conversations, in their order."""
+        found: dict[str, dict[str, Any]] = {}
+        wanted = [talk.caller for talk in talks]
 
         def over() -> bool:
-            ended[:] = [item for item in self.recorder.find(talk.caller) if not item["in_progress"]]
-            return bool(ended)
+            items = self.recorder.find(*wanted) if len(wanted) == 1 else self.recorder.find()
+            found.update({item["network_number"]: item for item in reversed(items) if not item["in_progress"]})
+            return found.keys() >= set(wanted)
 
-        wait_until(over, f"the call of {talk.caller} is over", timeout)
-        return ended[0]
+        wait_until(over, f"the calls of {wanted} are over", timeout)
+        return [found[caller] for caller in wanted]
+
+    def check_exports(self, talks: Sequence[Conversation], items: Sequence[dict[str, Any]]) -> None:
+        """Check that every call is recorded to its end, and every export exact on both channels."""
+        for item in items:
+            assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "complete", False), item
+        exported = self.recorder.export_all([item["call_id"] for item in items])
+        for talk, item in zip(talks, items, strict=True):
+            rate, left, right = exported[item["call_id"]]
+            assert rate == 8000
+            talk.check_export(left, right)
 
 
 def _caller_of(call: Call) -> str:

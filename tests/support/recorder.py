@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -13,8 +14,9 @@ import tempfile
 import threading
 import time
 import wave
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -171,12 +173,10 @@ class Recorder:
         self.configuration.write_text(text)
 
     def set_up(self) -> Self:
-        """Make the keys and bring in a notice that lasts 1.2 s, as an operator would."""
+        """Give it keys of its own and a notice that lasts 1.2 s; the notice is imported once for all installations."""
         self.must("keys", "init")
         if self.plan.notice == SHORT_NOTICE:
-            audio = self.directory / "short.wav"
-            write_tone(audio, SHORT_NOTICE_S)
-            self.must("notice", "import", str(audio), "--id", SHORT_NOTICE, "--text", "This call is recorded.")
+            shutil.copytree(notice_library(), self.state / "notices")
         return self
 
     # -- the process
@@ -296,9 +296,16 @@ class Recorder:
 
     def export(self, call_id: str) -> tuple[int, list[int], list[int]]:
         """Return the sampling rate, the left and the right channel of a recording's WAV."""
-        target = self.directory / f"{call_id}.wav"
-        self.must("export", call_id, "--format", "wav", "--to", str(target))
-        return read_wav(target)
+        return self.export_all([call_id])[call_id]
+
+    def export_all(self, call_ids: Sequence[str]) -> dict[str, tuple[int, list[int], list[int]]]:
+        """Return rate, left and right of several recordings, exported by one command."""
+        folder = self.directory / "export"
+        folder.mkdir(exist_ok=True)
+        self.must("export", *call_ids, "--format", "wav", "--to", str(folder))
+        exported = {call_id: read_wav(folder / f"{call_id}.wav") for call_id in call_ids}
+        shutil.rmtree(folder)
+        return exported
 
     def close(self) -> None:
         if self._program is not None:
@@ -310,6 +317,17 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def notice_library() -> Path:
+    """Return the notices of an installation into which an operator brought the short one."""
+    recorder = Recorder(Plan())
+    atexit.register(recorder.close)
+    audio = recorder.directory / "short.wav"
+    write_tone(audio, SHORT_NOTICE_S)
+    recorder.must("notice", "import", str(audio), "--id", SHORT_NOTICE, "--text", "This call is recorded.")
+    return recorder.state / "notices"
 
 
 def read_wav(path: Path) -> tuple[int, list[int], list[int]]:

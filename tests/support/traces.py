@@ -59,17 +59,16 @@ def files_below(directories: Iterable[Path]) -> Iterator[Path]:
             yield from (Path(root) / name for name in names if (Path(root) / name).is_file())
 
 
-def find_traces(directories: Iterable[Path], patterns: dict[str, bytes], ignore: Iterable[Path] = ()) -> list[Trace]:
+def find_traces(directories: Iterable[Path], patterns: dict[str, bytes]) -> list[Trace]:
     """Return every pattern found in any file, file names included."""
-    left_out = {path.resolve() for path in ignore}
+    return [trace for path in files_below(directories) for trace in traces_in(path, patterns)]
+
+
+def traces_in(path: Path, patterns: dict[str, bytes]) -> list[Trace]:
+    """Return every pattern found in one file or in its name."""
     longest = max(map(len, patterns.values()))
-    found: list[Trace] = []
-    for path in files_below(directories):
-        if path.resolve() in left_out:
-            continue
-        found += [Trace(path, what) for what, pattern in patterns.items() if pattern in os.fsencode(path.name)]
-        found += [Trace(path, what) for what in sorted(_in_file(path, patterns, longest))]
-    return found
+    in_name = [Trace(path, what) for what, pattern in patterns.items() if pattern in os.fsencode(path.name)]
+    return in_name + [Trace(path, what) for what in sorted(_in_file(path, patterns, longest))]
 
 
 def _in_file(path: Path, patterns: dict[str, bytes], longest: int) -> set[str]:
