@@ -6,34 +6,44 @@ fail() {
     exit 1
 }
 
-as_root() {
+# apt_get ARGUMENT…: apt-get that asks nothing, as root. RUNLEVEL=1 keeps invoke-rc.d from starting services: whoever
+# needs a broker starts one on a port of its own. A machine that was just started may be busy with its own updates.
+apt_get() {
     if [ "$(id -u)" -eq 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null 2>&1; then
-        sudo "$@"
+        set -- env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
     else
-        fail "'$*' needs root: run this as root, or install sudo"
+        set -- sudo env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -qq -o DPkg::Lock::Timeout=300 "$@"
     fi
+    "$@" </dev/null >/dev/null
+}
+
+# missing_packages COMMAND=PACKAGE…: prints the packages of the commands that are not there.
+missing_packages() {
+    for pair in "$@"; do
+        PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null 2>&1 || printf ' %s' "${pair#*=}"
+    done
+}
+
+# install_packages PACKAGE…
+install_packages() {
+    command -v apt-get >/dev/null 2>&1 ||
+        fail "$* must be installed and there is no apt-get: this sets itself up on Debian 12 only"
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null 2>&1 ||
+        fail "$* must be installed: run this as root once, or install sudo"
+    echo "callrec: installing $*"
+    apt_get update || echo "callrec: apt-get update failed; trying with the lists there are" >&2
+    apt_get install -y --no-install-recommends "$@" ||
+        fail "apt-get could not install $*: the first set-up needs the network and root"
 }
 
 # need_packages COMMAND=PACKAGE…: installs the packages of the commands that are not there.
 need_packages() {
-    missing=""
-    for pair in "$@"; do
-        if ! PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%=*}" >/dev/null 2>&1; then
-            missing="$missing ${pair#*=}"
-        fi
-    done
+    missing=$(missing_packages "$@")
     [ -n "$missing" ] || return 0
-    command -v apt-get >/dev/null 2>&1 || fail "these are missing and this is no Debian:$missing"
-    echo "callrec: installing$missing"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update </dev/null ||
-        echo "callrec: apt-get update failed; trying with the lists there are" >&2
-    # RUNLEVEL=1 keeps invoke-rc.d from starting services: whoever needs a broker starts one on a port of its own.
     # shellcheck disable=SC2086
-    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get -qq install -y --no-install-recommends $missing </dev/null >/dev/null ||
-        fail "apt-get could not install$missing; install them by hand and try again"
+    install_packages $missing
+    missing=$(missing_packages "$@")
+    [ -z "$missing" ] || fail "apt-get installed$missing, but what they bring is not in PATH ($PATH)"
 }
 
 # need_python: leaves in PYTHON a Python of at least 3.11 that can make virtual environments.
@@ -52,9 +62,12 @@ need_python() {
         "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
             fail "found $("$PYTHON" --version), expected Python 3.11 or later: install one and put it first in PATH"
     fi
-    if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
-        need_packages callrec-python-venv=python3-venv
-    fi
+    makes_environments || install_packages python3-venv
+    makes_environments || fail "$PYTHON makes no virtual environments: put a whole Python 3.11 first in PATH"
+}
+
+makes_environments() {
+    "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null
 }
 
 # need_uv: leaves in UV the uv of this clone, in an environment of its own: `uv sync` removes strangers from .venv.
@@ -76,6 +89,7 @@ need_environment() {
         "$ROOT/.venv/bin/python" -c 'import callrec' 2>/dev/null; then
         return 0
     fi
+    [ -w "$ROOT" ] || fail "$(id -un) cannot write to $ROOT: use a clone of your own"
     need_uv
     echo "callrec: setting up .venv from uv.lock"
     # Trust whom the machine trusts, where it says so: behind a company's proxy uv's own list of authorities is not enough.
@@ -84,6 +98,6 @@ need_environment() {
     fi
     UV_PROJECT_ENVIRONMENT="$ROOT/.venv" UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 \
         "$UV" sync -q --frozen --project "$ROOT" --python "$PYTHON" </dev/null ||
-        fail "uv could not set up .venv: the first set-up needs the network"
+        fail "uv could not set up .venv: the first set-up, and the first after uv.lock changed, needs the network"
     echo "$ROOT $wanted" >"$mark"
 }
