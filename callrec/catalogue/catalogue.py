@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from callrec.catalogue import audit, erasure
 from callrec.catalogue.engine import empty_log
-from callrec.catalogue.errors import CallNotFound, StorageUnavailable
+from callrec.catalogue.errors import CallKnown, CallNotFound, StorageUnavailable
 from callrec.catalogue.items import event_data, item_of
 from callrec.catalogue.live import LiveCall
 from callrec.catalogue.numbers import set_meta
@@ -47,7 +48,7 @@ class Catalogue(Readings):
 
         Raises:
             StorageUnavailable: if the row is not durable within `open_patience_s`.
-            IntegrityError (of SQLAlchemy): if there is a call with this id already.
+            CallKnown: if there is a call with this id already.
         """
         key = None if new.identity_key_id is None else await self._key(new.identity_key_id)
         call, row, steps = self._maker.opened(new, key)
@@ -57,7 +58,10 @@ class Catalogue(Readings):
             call.row["sequence"] = row["sequence"] = numbers.next_call()
             return steps
 
-        await self._store(call, number, events, self._options.open_patience_s)
+        try:
+            await self._store(call, number, events, self._options.open_patience_s)
+        except ConstraintError as error:
+            raise CallKnown(f"call {new.call_id} is in the catalogue already") from error
         return int(call.row["sequence"])
 
     async def change_call(self, call_id: str, change: CallChange, events: Sequence[Event] = ()) -> None:

@@ -4,37 +4,49 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from callrec.catalogue.items import pack
-from callrec.catalogue.values import CallChange, CallEnd, CallIdentity, NewCall, Part
+from callrec.catalogue.values import CallChange, CallEnd, CallIdentity, Event, NewCall, Part
 
 _INSTANTS = ("started_at", "answered_at", "recording_started_at", "ended_at")
 _DATES = ("delete_on",)
 _TUPLES = ("withheld_reasons", "flags", "add_flags", "legs", "segments", "sip_call_ids")
 
 
-def without_identity(new: NewCall, end: CallEnd | None) -> tuple[NewCall, CallEnd | None]:
+def without_identity(call: ReservedCall) -> ReservedCall:
     """Return a call without what is personal, for where no key is at hand."""
+    new, end = call.new, call.end
     bare = replace(
         new, identity=CallIdentity(), identity_key_id=None, audio_key_id=None, country=None, number_type=None, area=None
     )
-    return bare, None if end is None else replace(end, final=replace(end.final, identity=None))
+    return replace(call, new=bare, end=None if end is None else replace(end, final=replace(end.final, identity=None)))
 
 
-def encode(new: NewCall, end: CallEnd | None) -> bytes:
-    """Return a call, and how it ended if it has, as JSON."""
-    return pack({"new": _plain(asdict(new)), "end": None if end is None else _plain(asdict(end))})
+@dataclass(frozen=True, slots=True)
+class ReservedCall:
+    """A call that waits: how it began, how it ended if it has, and what its end tells."""
+
+    new: NewCall
+    end: CallEnd | None = None
+    events: tuple[Event, ...] = ()
 
 
-def decode(data: bytes) -> tuple[NewCall, CallEnd | None]:
+def encode(call: ReservedCall) -> bytes:
+    """Return a call that waits as JSON."""
+    end = None if call.end is None else _plain(asdict(call.end))
+    return pack({"new": _plain(asdict(call.new)), "end": end, "events": [_plain(asdict(one)) for one in call.events]})
+
+
+def decode(data: bytes) -> ReservedCall:
     """Return what `encode` was given."""
     document = json.loads(data)
     new = _fields(document["new"])
     new["identity"] = CallIdentity(**_fields(new["identity"]))
-    return NewCall(**new), None if document["end"] is None else _end(document["end"])
+    end = None if document["end"] is None else _end(document["end"])
+    return ReservedCall(NewCall(**new), end, tuple(Event(**event) for event in document.get("events", ())))
 
 
 def _end(document: Mapping[str, Any]) -> CallEnd:

@@ -16,16 +16,18 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from callrec.catalogue import reserve_entries
-from callrec.catalogue.errors import StorageUnavailable
+from callrec.catalogue.errors import CallKnown, StorageUnavailable
 from callrec.catalogue.items import pack
 from callrec.catalogue.live import IDENTITY_NOT_KEPT
+from callrec.catalogue.reserve_entries import ReservedCall
 from callrec.catalogue.sealer import Sealer
 from callrec.catalogue.values import CallEnd, Event, NewCall
 from callrec.errors import CallrecError, IntegrityError
@@ -90,18 +92,21 @@ class ReserveJournal:
 
     async def keep_open(self, new: NewCall) -> None:
         """Keep a call that begins; durable when this returns. Raises StorageUnavailable."""
-        await self._keep(new, None)
+        await self._keep(ReservedCall(new))
 
-    async def keep_end(self, new: NewCall, end: CallEnd) -> None:
-        """Keep a call that ended; durable when this returns. Raises StorageUnavailable."""
-        await self._keep(new, end)
+    async def keep_end(self, new: NewCall, end: CallEnd, events: Sequence[Event] = ()) -> None:
+        """Keep a call that ended, and what is to be told of it; durable when this returns. Raises StorageUnavailable.
 
-    async def _keep(self, new: NewCall, end: CallEnd | None) -> None:
-        key = await self._key(new.identity_key_id)
+        Without events its end is told, and nothing else.
+        """
+        await self._keep(ReservedCall(new, end, tuple(events)))
+
+    async def _keep(self, call: ReservedCall) -> None:
+        key = await self._key(call.new.identity_key_id)
         if key is None:
-            new, end = reserve_entries.without_identity(new, end)
-            new = replace(new, flags=tuple(dict.fromkeys((*new.flags, IDENTITY_NOT_KEPT))))
-        body = reserve_entries.encode(new, end)
+            flags = tuple(dict.fromkeys((*call.new.flags, IDENTITY_NOT_KEPT)))
+            call = reserve_entries.without_identity(replace(call, new=replace(call.new, flags=flags)))
+        new, body = call.new, reserve_entries.encode(call)
         if key is not None:
             body = self._sealer.seal(key, body, table="reserve", row=new.call_id, field="body")
         payload = pack(
@@ -147,7 +152,7 @@ class ReserveJournal:
 
     async def _keys_of(self, record: _Record) -> set[str]:
         opened = await self._open_record(record)
-        keys = {record.key_id, opened[0].audio_key_id if opened else None}
+        keys = {record.key_id, opened.new.audio_key_id if opened else None}
         return {key for key in keys if key is not None}
 
     async def replay(self, catalogue: EntersCalls) -> int:
@@ -168,12 +173,12 @@ class ReserveJournal:
                 continue
             opened = None if record is None else await self._open_record(record)
             if opened is not None:
-                await _enter(catalogue, *opened)
+                await _enter(catalogue, opened)
         if payloads and not locked:
             await self._in_thread(lambda: self._clear(upto))
         return len(payloads) - locked
 
-    async def _open_record(self, record: _Record) -> tuple[NewCall, CallEnd | None] | None:
+    async def _open_record(self, record: _Record) -> ReservedCall | None:
         body = record.body
         if record.key_id is not None:
             key = (await self._sealer.load_many((record.key_id,))).get(record.key_id)
@@ -229,13 +234,15 @@ def _record(payload: bytes) -> _Record | None:
         return None
 
 
-async def _enter(catalogue: EntersCalls, new: NewCall, end: CallEnd | None) -> None:
-    state = await catalogue.state_of(new.call_id)
+async def _enter(catalogue: EntersCalls, call: ReservedCall) -> None:
+    call_id = call.new.call_id
+    state = await catalogue.state_of(call_id)
     if state is None:
-        await catalogue.open_call(new, (Event("call", "started", new.call_id),))
+        with suppress(CallKnown):  # a late attempt of the call's own became durable meanwhile
+            await catalogue.open_call(call.new, (Event("call", "started", call_id),))
         state = "in_progress"
-    if end is not None and state == "in_progress":
-        await catalogue.end_call(new.call_id, end, (Event("call", "ended", new.call_id),))
+    if call.end is not None and state == "in_progress":
+        await catalogue.end_call(call_id, call.end, call.events or (Event("call", "ended", call_id),))
 
 
 def _open(path: Path, size: int) -> int:

@@ -85,6 +85,8 @@ class Change:
     steps: Callable[[Numbers], list[Step]] | None = None
     run: Callable[[Connection, Numbers], Any] | None = None
     events: int = 0
+    begun: bool = False
+    """It is, or was, in a transaction: from then on only the disk knows what becomes of it."""
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -124,15 +126,20 @@ class Writer:
 
         Raises:
             StorageUnavailable: if that takes longer than the patience, or the store fails. A change that has
-                not begun by then is dropped; one that has begun may still become durable.
+                not begun by then is dropped; one that has begun may still become durable, which its `fate` tells.
         """
         self._check(patience_s)
         self._waiting.append(change)
         self._wake.set()
         try:
-            return await asyncio.wait_for(change.done, patience_s)
-        except TimeoutError:
-            raise self._late(patience_s) from None
+            # Not wait_for: what has begun goes on, and somebody may want to know how it ended.
+            await asyncio.wait((change.done,), timeout=patience_s)
+        finally:
+            if not change.done.done():
+                change.done.add_done_callback(_look_at) if change.begun else change.done.cancel()
+        if change.done.done() and not change.done.cancelled():
+            return change.done.result()
+        raise self._late(patience_s, change.done if change.begun else None)
 
     def _check(self, patience_s: float) -> None:
         now = asyncio.get_running_loop().time()
@@ -143,10 +150,10 @@ class Writer:
         if len(self._waiting) >= _MOST_WAITING:
             raise StorageUnavailable(f"{len(self._waiting)} changes wait for the catalogue's disk; it is too slow")
 
-    def _late(self, patience_s: float) -> StorageUnavailable:
+    def _late(self, patience_s: float, fate: asyncio.Future[Any] | None = None) -> StorageUnavailable:
         message = f"the catalogue did not become durable within {patience_s:g} s; its disk is slow or blocked"
         self._health(message)
-        return StorageUnavailable(message)
+        return StorageUnavailable(message, fate=fate)
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
@@ -165,6 +172,7 @@ class Writer:
         while self._waiting and len(changes) < _MOST_A_COMMIT:
             change = self._waiting.popleft()
             if not change.done.done():
+                change.begun = True
                 changes.append(change)
         return changes
 
@@ -259,6 +267,12 @@ def _merge(merged: dict[int, Step], steps: Iterable[Step]) -> None:
         if step.rows:
             known = merged.setdefault(id(step.statement), Step(step.statement, [], step.rank))
             known.rows.extend(step.rows)
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Nobody may be left who asks how a late change ended: that is no fault of its own."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _resolve(changes: Iterable[Change], results: Iterable[Any]) -> None:

@@ -129,5 +129,6 @@ class Admission:
         health = self._tools.health
         return Readiness(
             keys=call.keys is not None and not health.has(Code.KEYS_UNAVAILABLE),
-            storage=not health.has(Code.STORAGE_UNAVAILABLE),
+            # The catalogue's own word as well: health hears of it only at the next look.
+            storage=not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from callrec.recorder.health import Code, Health
 from callrec.recorder.new_rows import new_row
 from callrec.recorder.rows import Row
 from callrec.settings import Settings
+from callrec.tasks import Tasks
 from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.keyring_errors import KeysUnavailable
 from callrec.vault.ledger import Ledger
@@ -50,6 +51,7 @@ class Stores:
     journal: ReserveJournal | None
     lock: StateLock | None
     eraser: Eraser | None = None
+    _completing: Tasks = field(default_factory=lambda: Tasks("stores"))
     _looks: int = 0
     _waiting: bool = False
 
@@ -74,15 +76,15 @@ class Stores:
         """Keep a call that begins while the catalogue cannot; what even the journal cannot keep is in the log."""
         await self._keep(new, None)
 
-    async def keep_end(self, new: NewCall, end: CallEnd) -> None:
-        """Keep how a call ended while the catalogue cannot."""
-        await self._keep(new, end)
+    async def keep_end(self, new: NewCall, end: CallEnd, events: Sequence[Event] = ()) -> None:
+        """Keep how a call ended, and what is to be told of it, while the catalogue cannot."""
+        await self._keep(new, end, events)
 
-    async def _keep(self, new: NewCall, end: CallEnd | None) -> None:
+    async def _keep(self, new: NewCall, end: CallEnd | None, events: Sequence[Event] = ()) -> None:
         self._waiting = True
         try:
             journal = self._open_journal()
-            await (journal.keep_open(new) if end is None else journal.keep_end(new, end))
+            await (journal.keep_open(new) if end is None else journal.keep_end(new, end, events))
         except StorageUnavailable as error:
             outcome = "in progress" if end is None else f"{end.outcome}/{end.outcome_reason}"
             log.critical("call %s (%s, %s) is in no store: %s", new.call_id, new.direction, outcome, error)
@@ -126,8 +128,9 @@ class Stores:
             health.set(Code.LEDGER, "; ".join(self.ledger.problems) or None)
         self._looks += 1
         due = self._looks % _RESUME_EVERY == 0
-        if problem is None and (due or (self.journal is not None and self.journal.used)):
-            await self._complete()
+        if problem is None and (due or (self.journal is not None and self.journal.used)) and not len(self._completing):
+            # By itself: a disk that stops answering in the middle must not keep the other looks waiting.
+            self._completing.start("complete", self._complete())
 
     async def _complete(self) -> None:
         try:
@@ -176,6 +179,7 @@ class Stores:
 
     async def close(self) -> None:
         """Close every store, the last opened first."""
+        await self._completing.stop()
         await self.catalogue.close()
         if self.journal is not None:
             self.journal.close()

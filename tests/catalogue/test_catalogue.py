@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from callrec.catalogue import (
     AmbiguousId,
@@ -23,6 +22,7 @@ from callrec.catalogue import (
     Part,
     finding,
 )
+from callrec.catalogue.errors import CallKnown
 from callrec.catalogue.sealer import NoKeys
 from callrec.catalogue.tables import UtcDateTime
 from callrec.errors import ExitCode, OperatorError
@@ -97,7 +97,7 @@ async def test_a_change_and_its_events_are_one(tmp_path: Path) -> None:
         jobs = [here.catalogue.open_call(new, [Event("call", "started", new.call_id)]) for new in (*good, double)]
         results = await asyncio.gather(*jobs, return_exceptions=True)
         assert [type(result) for result in results[:3]] == [int, int, int]
-        assert isinstance(results[3], ConstraintError)
+        assert isinstance(results[3], CallKnown)
         events = await here.catalogue.events_after(0)
         assert [event.sequence for event in events] == [1, 2, 3, 4]
         assert [event.document["subject"] for event in events] == [first.call_id, *(new.call_id for new in good)]

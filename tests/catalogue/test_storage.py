@@ -58,6 +58,29 @@ async def test_a_locked_catalogue_is_told_within_the_patience(tmp_path: Path) ->
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
 
 
+async def test_a_change_that_began_tells_its_fate(tmp_path: Path) -> None:
+    """What is under way when its time is up is neither lost nor written twice: its fate says what became of it."""
+    async with house(tmp_path, open_patience_s=0.3, patience_s=0.3) as here:
+        new = await here.open_call()
+        with closing(sqlite3.connect(tmp_path / "catalogue.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            told = [Event("recording", "started", new.call_id)]
+            with pytest.raises(StorageUnavailable) as late:
+                await here.catalogue.change_call(new.call_id, CallChange(recording_id="r"), told)
+            with pytest.raises(StorageUnavailable) as refused:
+                await here.catalogue.change_call(new.call_id, CallChange(recording_id="never"), told)
+            assert refused.value.fate is None
+            assert late.value.fate is not None
+            assert not late.value.fate.done()
+            other.execute("ROLLBACK")
+        async with asyncio.timeout(10):
+            await late.value.fate
+        await until_well(here)
+        assert (await here.catalogue.get(new.call_id))["recording_id"] == "r"
+        verbs = [(event.noun, event.verb) for event in await here.catalogue.events_after(0)]
+        assert verbs.count(("recording", "started")) == 1
+
+
 async def test_a_full_disk_is_told_and_recovered_from(tmp_path: Path) -> None:
     """No room for the row: the call is told, memory and store agree afterwards, no number is lost."""
     async with house(tmp_path) as here:
