@@ -265,7 +265,7 @@ class Tour:
         self.stage.step("Export it")
         target = STATE / "export" / "call.wav"
         target.parent.mkdir()
-        self.callrec("export", call_id[:8], "--format", "wav", "--to", str(target))
+        self.callrec("export", call_id[:8], "--format", "wav", "--to", str(target.relative_to(ROOT)))
         left, right, seconds = _loudness(target)
         self.stage.tell(f"{target.relative_to(ROOT)}: {seconds:.1f} s, RMS left {left:.0f}, right {right:.0f}")
         if min(left, right) < QUIET:
@@ -276,7 +276,7 @@ class Tour:
         files = sorted((ROOT / "recordings").rglob("*.crec"))
         for file in files:
             self.stage.tell(
-                f"{file.relative_to(ROOT)}: {file.stat().st_size} bytes, {file.read_bytes()[64:80].hex(' ')} …"
+                f"{file.relative_to(ROOT)}: {file.stat().st_size} bytes, {file.read_bytes()[4096:4112].hex(' ')} …"
             )
         if not files:
             raise DemoError("no recording lies below recordings/")
@@ -308,7 +308,8 @@ class Tour:
     def callrec(self, *arguments: str, expected: int = 0) -> None:
         """Run the command before the audience's eyes."""
         self.stage.command(arguments)
-        done = subprocess.run(self._command(arguments), stdin=subprocess.DEVNULL, check=False, timeout=120)
+        command = self._command(arguments)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, cwd=ROOT, check=False, timeout=120)
         if done.returncode != expected:
             raise DemoError(f"callrec {' '.join(arguments)} ended with {done.returncode}, expected {expected}")
 
