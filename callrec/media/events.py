@@ -69,7 +69,7 @@ class Gap:
     start_ms: int
     end_ms: int
     reason: str
-    """`storage`: the disk did not take it; `worker`: a media process was replaced."""
+    """`storage`: the disk did not take it; `interrupted`: a media process was replaced."""
     final: bool = True
 
 
@@ -136,6 +136,14 @@ class LegStats:
 
 
 @dataclass(frozen=True, slots=True)
+class LegClosed:
+    """A leg is closed; its last counters were told before. Nothing follows where its worker was lost."""
+
+    call_id: str
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatsReport:
     """The counters of one worker's legs, once a second."""
 
@@ -186,6 +194,7 @@ MediaEvent = (
     | Sealed
     | Discarded
     | RecordingFailed
+    | LegClosed
     | StatsReport
     | StorageBlocked
     | StorageRecovered

@@ -41,7 +41,7 @@ class Relay:
         self._media_heard = media_heard
 
     def take(self, leg: Leg, length: int, now_ns: int, arrived_us: int) -> None:
-        """Deal with the datagram in the buffer, whose source is believed."""
+        """Deal with the datagram in the buffer, whose source is believed; it arrived after its recording began."""
         buffer = self.buffer
         if length < 12 or length > BUFFER_SIZE or buffer[0] & 0xC0 != 0x80:
             leg.dropped += 1
@@ -61,7 +61,7 @@ class Relay:
         leg.last_at = now_ns
         view = self._views[length]
         if leg.store is not None:
-            leg.store(encode_packet(leg.direction, max(arrived_us - leg.started_us, 0), bytes(view)))
+            leg.store(encode_packet(leg.direction, arrived_us - leg.started_us, bytes(view)))
         forward = leg.forward
         if forward is None:
             return
@@ -145,7 +145,7 @@ class Relay:
         forward = leg.forward
         if waited_ns > STALE_NS:
             leg.forward = None
-        self.take(leg, length, now_ns, (now_ns - waited_ns) // 1000)
+        self.take(leg, length, now_ns, max((now_ns - waited_ns) // 1000, leg.started_us))
         leg.forward = forward
 
     def _believes(self, leg: Leg, data: bytes, source: Source, now_ns: int) -> bool:

@@ -13,6 +13,7 @@ from callrec.media.events import (
     Discarded,
     Gap,
     Latched,
+    LegClosed,
     LegStats,
     MediaEvent,
     Part,
@@ -86,6 +87,17 @@ class Reports:
         )  # fmt: skip
         self._ended(call)
 
+    def given_up(self, call: CallState, recording: RecordingState, now_mono_ns: int) -> None:
+        """Tell the end of a recording that no worker is there to end; what should be removed is still there."""
+        recording.parts.append(self.abandoned(recording))
+        recording.ended_mono_ns = recording.ended_mono_ns or now_mono_ns
+        if recording.ending != "discard":
+            self.ended(call, recording)
+            return
+        reason = "discard: no media worker can be started"
+        self._tell(RecordingFailed(call.name, recording.source.recording_id, reason, tuple(recording.parts)))
+        self._ended(call)
+
     def _latched(self, _pid: int, message: Message) -> None:
         if (leg := self._legs.get(message["leg"])) is not None:
             source = Address(message["host"], message["port"])
@@ -157,7 +169,8 @@ class Reports:
             self._tell(StatsReport(pid, tuple(rows)))
 
     def _closed(self, _pid: int, message: Message) -> None:
-        self._legs.pop(message["leg"], None)
+        if (leg := self._legs.pop(message["leg"], None)) is not None:
+            self._tell(LegClosed(leg.call.name, leg.name))
 
     def _blocked(self, pid: int, message: Message) -> None:
         self._tell(StorageBlocked(pid, message["detail"]))

@@ -358,13 +358,21 @@ class MediaService:
         calls = [call for call in self._calls.values() if call.worker is old]
         if new is None:
             for call in calls:
-                self._tell(MediaLost(call.name, "no media worker can be started; see the log for why"))
+                self._give_up(call)
             return
         for call in calls:
             call.worker = new
             new.legs += len(call.legs)
             self._restore(call, old, reason)
         self._tell(WorkerReplaced(old.pid, new.pid, reason, len(calls)))
+
+    def _give_up(self, call: CallState) -> None:
+        """Tell that a call's media cannot be restored, and what there is of its recording."""
+        self._tell(MediaLost(call.name, "no media worker can be started; see the log for why"))
+        for leg in call.legs.values():
+            self._play_failed(leg, "worker")
+        if call.recording is not None:
+            self._reports.given_up(call, call.recording, time.monotonic_ns())
 
     def _restore(self, call: CallState, old: WorkerProcess, reason: str) -> None:
         channel = call.worker.channel

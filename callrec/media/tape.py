@@ -18,6 +18,8 @@ HELD_BACK_US = 5_000_000
 """How much of a call may wait for the disk; what comes after it is a marked gap."""
 HELD_BACK_BYTES = 4 << 20
 GAP_TOLD_EVERY_US = 4_000_000
+GAP_INTERRUPTED = "interrupted"
+"""Why there is a gap where a worker was lost: the renderer's word for a span between parts, so that both are one."""
 BLOCKED_AFTER_US = 2_000_000
 
 
@@ -72,7 +74,7 @@ class Tape:
 
     def gap_at_start(self, until_us: int) -> None:
         """Mark that this part took over from one whose writer was lost."""
-        self.chunks.insert(0, encode_mark(Mark.GAP, 0, gap_body(until_us, "worker")))
+        self.chunks.insert(0, encode_mark(Mark.GAP, 0, gap_body(until_us, GAP_INTERRUPTED)))
 
     def hold(self, *, on: bool) -> None:
         """Mark that a side holds the other (NOT-20), or that it does so no more."""

@@ -9,7 +9,7 @@ from typing import Any
 from callrec.media.channel import Message
 from callrec.media.leg import Leg
 from callrec.media.relay import Relay, Tell
-from callrec.media.tape import BLOCKED_AFTER_US, SIDES, Tape
+from callrec.media.tape import BLOCKED_AFTER_US, GAP_INTERRUPTED, SIDES, Tape
 from callrec.media.writer import Ending, Job, Track, TrackDiscarded, TrackFailed, TrackSealed, WriterThread
 from callrec.vault.part_writer import PartSpec
 from callrec.vault.recording_format import CodecEntry
@@ -63,9 +63,7 @@ class Taping:
     def cut(self, now_us: int) -> None:
         """Hand over every batch that is due, and watch how far the disk is behind."""
         jobs: list[Job] = []
-        for tape in self._tapes.values():
-            if now_us < tape.look_at_us:
-                continue
+        for tape in self._due(now_us):
             storing = tape.storing
             jobs += tape.due(now_us)
             if tape.storing != storing:
@@ -75,6 +73,19 @@ class Taping:
         if now_us - self._looked_at >= _BLOCKED_LOOK_US:
             self._looked_at = now_us
             self._watch_storage(now_us)
+
+    def _due(self, now_us: int) -> list[Tape]:
+        """Return the tapes to look at now, the longest due first, half as many again as come due on average.
+
+        Without this bound one late look would bring all tapes into step, and from then on they would all be cut at
+        once: the writer would keep the interpreter from the loop for many milliseconds, again and again.
+        """
+        due = [tape for tape in self._tapes.values() if now_us >= tape.look_at_us]
+        share = 8 + len(self._tapes) // 12  # looks come every 20 ms, cuts every 380
+        if len(due) > share:
+            due.sort(key=lambda tape: tape.look_at_us)
+            del due[share:]
+        return due
 
     def flush(self) -> None:
         """Hand over everything that was gathered; nothing is sealed."""
@@ -130,7 +141,7 @@ class Taping:
         came = [first for first in firsts if first is not None]
         until_us = max(0, min(came, default=now_ns // 1000) - tape.started_us)
         tape.gap_at_start(until_us)
-        self._tell_gap(tape, "worker", (0, until_us), final=True)
+        self._tell_gap(tape, GAP_INTERRUPTED, (0, until_us), final=True)
 
     def _hold(self, message: Message, _descriptors: list[int]) -> None:
         if (tape := self._tapes.get(message["call"])) is not None:

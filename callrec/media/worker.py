@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -31,6 +32,8 @@ BUSY_EVENTS = 160
 """So many packets in one look at the sockets, and the next look follows at once; fewer, and they are let gather."""
 FEW_EVENTS = 16
 BACKLOG_READS = 64
+FAULT_LIMIT = 100
+"""So many more faults of ours than good turns, and the worker ends, to be replaced by a fresh one."""
 HOUSEKEEPING_NS = 20_000_000
 STATS_SLICES = 10
 STATS_SLICE_NS = 1_000_000_000 // STATS_SLICES
@@ -58,6 +61,7 @@ class Worker:
         self._housekeeping_at = now
         self._stats_at = now
         self._slice = 0
+        self._faults = 0
         self._commands: dict[str, Callable[[Message, list[int]], None]] = {
             "hello": self._hello,
             "open": self._open,
@@ -82,7 +86,7 @@ class Worker:
         gc.freeze()
         again = 0
         while not self._channel.closed:
-            count = self._turn(0.0 if again else self._timeout_s())
+            count = self._guarded_turn(0.0 if again else self._timeout_s())
             if 0 < count < FEW_EVENTS and again < BACKLOG_READS:
                 again += 1  # a few legs may have a backlog each, read packet by packet
                 continue
@@ -92,6 +96,22 @@ class Worker:
         self._taping.flush()
         self._writer.finish(_FINISH_TIMEOUT_S)
 
+    def _guarded_turn(self, timeout_s: float) -> int:
+        """Look at the sockets once; a fault of ours with one packet or command is told and ends no other call."""
+        try:
+            count = self._turn(timeout_s)
+        except Exception as error:
+            self._faults += 1
+            if self._faults > FAULT_LIMIT:
+                raise
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{os.path.basename(where.filename)}:{where.lineno}"  # noqa: PTH119 - a name, not a path
+            detail = f"internal error: {type(error).__name__} at {place}"  # its text may hold what was said
+            self._channel.send({"t": "error", "detail": detail}, droppable=True)
+            return 1
+        self._faults = max(0, self._faults - 1)
+        return count
+
     def _turn(self, timeout_s: float) -> int:
         """Look at the sockets once; return how many were ready."""
         events = self._poll.poll(timeout_s)
@@ -99,12 +119,12 @@ class Worker:
         now_us = now_ns // 1000
         self._wheel.advance(now_ns)
         by_fd, relay = self._by_fd, self._relay
-        buffer, take = relay.buffer, relay.take
+        buffer, take, readable = relay.buffer, relay.take, select.EPOLLIN
         for fd, mask in events:
             leg = by_fd.get(fd)
             if leg is None:
                 self._other(fd)
-            elif mask != select.EPOLLIN:
+            elif mask != readable:
                 self._unusual(leg, mask, now_ns)
             elif leg.checked:
                 relay.take_checked(leg, now_ns)
