@@ -44,12 +44,12 @@ def on_played(tools: Tools, call: LiveCall, event: Played) -> None:
 
 
 def on_gap(_: Tools, call: LiveCall, event: Gap) -> None:
-    """Audio was lost: it is marked in the time line, and told."""
+    """Audio is lost: it is marked in the time line, and told, while the gap still grows and when it is over."""
     if call.recording is None:
         return
     call.recording.timeline.gap(event.start_ms, event.end_ms, event.reason)
-    if event.final and call.row is not None:
-        data = {"start_ms": event.start_ms, "end_ms": event.end_ms, "reason": event.reason}
+    if call.row is not None:
+        data = {"start_ms": event.start_ms, "end_ms": event.end_ms, "reason": event.reason, "final": event.final}
         call.row.change(CallChange(), Event("recording", "gap", call.call_id, data))
 
 
