@@ -14,7 +14,7 @@ from tests.support.house import Conversation, House
 from tests.support.listening import decoded
 from tests.support.processes import Mosquitto, MqttCollector
 from tests.support.recorder import TRUNK, Plan
-from tests.support.traces import Trace, decoded_voices, files_below, find_traces, spellings, traces_in, voices
+from tests.support.traces import Searcher, Trace, decoded_voices, files_below, find_traces, spellings, voices
 
 CALLER, NAME = "+447700900817", "Zebedee Quillfeather"
 WITHHELD = "+447700900829"
@@ -45,21 +45,10 @@ def patterns_of(talk: Conversation) -> dict[str, bytes]:
 
 def search(house: House, patterns: dict[str, bytes], since: float) -> list[Trace]:
     """Search the installation, /tmp and /dev/shm; elsewhere only what changed since the call began."""
-    found = find_traces([house.recorder.directory], patterns)
-    own = house.recorder.directory.resolve()
-    for folder in ELSEWHERE:
-        for path in files_below([folder]):
-            if path.resolve().is_relative_to(own) or not _changed(path, since):
-                continue
-            found += traces_in(path, patterns)
-    return found
-
-
-def _changed(path: Path, since: float) -> bool:
-    try:
-        return path.stat().st_mtime >= since - 1
-    except OSError:
-        return False
+    searcher, own = Searcher(patterns), house.recorder.directory.resolve()
+    elsewhere = [path for path in files_below(ELSEWHERE, since - 1) if not path.resolve().is_relative_to(own)]
+    found = [trace for path in elsewhere for trace in searcher.traces_in(path)]
+    return found + find_traces([house.recorder.directory], patterns)
 
 
 def test_no_voice_number_or_name_during_and_after_a_call(house: House) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 CHUNK = 1 << 20
 
@@ -52,34 +55,77 @@ def decoded_voices(name: str, samples: list[int], pieces: int = 40) -> dict[str,
     }
 
 
-def files_below(directories: Iterable[Path]) -> Iterator[Path]:
-    """Return every regular file, hidden ones too."""
+def files_below(directories: Iterable[Path], since: float = 0.0) -> Iterator[Path]:
+    """Return every regular file changed since a time, hidden ones too, without crossing into other file systems.
+
+    Others work below /tmp as well: what cannot be looked at, or went away, is left out.
+    """
     for directory in directories:
-        for root, _, names in os.walk(directory, onerror=None):
-            yield from (Path(root) / name for name in names if (Path(root) / name).is_file())
+        device = directory.lstat().st_dev
+        for root, folders, names in os.walk(directory):
+            folders[:] = [name for name in folders if _device_of(Path(root, name)) == device]
+            yield from (path for path in (Path(root, name) for name in names) if _is_new_file(path, since))
+
+
+def _device_of(path: Path) -> int | None:
+    try:
+        return path.lstat().st_dev
+    except OSError:
+        return None
+
+
+def _is_new_file(path: Path, since: float) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_mtime >= since
+
+
+class Searcher:
+    """Looks for many patterns in one pass: a table of the first two pairs of bytes leaves few places to compare."""
+
+    def __init__(self, patterns: dict[str, bytes]) -> None:
+        assert min(map(len, patterns.values())) >= 4, "internal error: a pattern is too short to search for"
+        self._patterns = patterns
+        self._longest = max(map(len, patterns.values()))
+        self._first, self._second = (np.zeros(65536, dtype=bool) for _ in range(2))
+        self._by_start: dict[bytes, list[str]] = {}
+        for what, pattern in patterns.items():
+            self._first[pattern[0] << 8 | pattern[1]] = True
+            self._second[pattern[2] << 8 | pattern[3]] = True
+            self._by_start.setdefault(pattern[:4], []).append(what)
+
+    def traces_in(self, path: Path) -> list[Trace]:
+        """Return every pattern found in one file or in its name."""
+        found = self._in_bytes(os.fsencode(path.name))
+        try:
+            with path.open("rb") as file:
+                tail = b""
+                while chunk := file.read(CHUNK):
+                    window = tail + chunk
+                    found |= self._in_bytes(window)
+                    tail = window[-self._longest :]
+        except OSError:
+            pass  # it went away while we looked
+        return [Trace(path, what) for what in sorted(found)]
+
+    def _in_bytes(self, window: bytes) -> set[str]:
+        data = np.frombuffer(window, dtype=np.uint8)
+        if len(data) < 4:
+            return set()
+        pairs = data[:-1].astype(np.uint16) << 8 | data[1:]
+        places = np.flatnonzero(self._first[pairs[:-2]])
+        places = places[self._second[pairs[places + 2]]]
+        return {
+            what
+            for place in places.tolist()
+            for what in self._by_start.get(window[place : place + 4], ())
+            if window.startswith(self._patterns[what], place)
+        }
 
 
 def find_traces(directories: Iterable[Path], patterns: dict[str, bytes]) -> list[Trace]:
-    """Return every pattern found in any file, file names included."""
-    return [trace for path in files_below(directories) for trace in traces_in(path, patterns)]
-
-
-def traces_in(path: Path, patterns: dict[str, bytes]) -> list[Trace]:
-    """Return every pattern found in one file or in its name."""
-    longest = max(map(len, patterns.values()))
-    in_name = [Trace(path, what) for what, pattern in patterns.items() if pattern in os.fsencode(path.name)]
-    return in_name + [Trace(path, what) for what in sorted(_in_file(path, patterns, longest))]
-
-
-def _in_file(path: Path, patterns: dict[str, bytes], longest: int) -> set[str]:
-    found: set[str] = set()
-    try:
-        with path.open("rb") as file:
-            tail = b""
-            while chunk := file.read(CHUNK):
-                window = tail + chunk
-                found |= {what for what, pattern in patterns.items() if pattern in window}
-                tail = window[-longest:]
-    except OSError:
-        return found  # it went away while we looked
-    return found
+    """Return every pattern found in any file below some folders, file names included."""
+    searcher = Searcher(patterns)
+    return [trace for path in files_below(directories) for trace in searcher.traces_in(path)]
