@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -80,6 +81,8 @@ from = "call"
 ledger_copy = "{directory}/ledger-copy/ledger"
 [api]
 socket = "{directory}/api.sock"
+[roles]
+{user} = "admin"
 {more}
 """
 
@@ -168,6 +171,7 @@ class Recorder:
             notice=plan.notice,
             rule=plan.rule,
             mqtt=f'[mqtt]\nurl = "{plan.mqtt_url}"' if plan.mqtt_url else "",
+            user=pwd.getpwuid(os.geteuid()).pw_name,
             more=plan.more.replace("PBX_PORT", str(plan.pbx_port)),
         )
         self.configuration.write_text(text)
