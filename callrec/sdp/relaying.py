@@ -8,7 +8,16 @@ from callrec.sdp.audio import audio_of
 from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
 
 # What belongs to the sender's own addresses, or to RTCP and ICE that end here.
-_OF_THE_SENDER = ("rtcp:", "rtcp-mux", "candidate:", "ice-", "end-of-candidates", "ssrc", "rtcp-fb:", "remote-candidates")
+_OF_THE_SENDER = (
+    "rtcp:",
+    "rtcp-mux",
+    "candidate:",
+    "ice-",
+    "end-of-candidates",
+    "ssrc",
+    "rtcp-fb:",
+    "remote-candidates",
+)
 # RFC 3264 8.4: an unspecified address asks not to be sent to, which with our address only a direction can say.
 _HELD = {Direction.SENDRECV: Direction.SENDONLY, Direction.RECVONLY: Direction.INACTIVE}
 
