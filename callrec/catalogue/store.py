@@ -49,8 +49,11 @@ class Options:
     numbers: NumbersMode = NumbersMode.HASH
     clock: Clock = field(default_factory=SystemClock)
     ledger: EventNumberLedger = field(default_factory=NoLedger)
-    open_patience_s: float = 0.5
-    """A call whose row takes longer goes on unrecorded (design: "The way of a call")."""
+    open_patience_s: float = 0.45
+    """A call whose row takes half a second goes on unrecorded (design: "The way of a call").
+
+    A little less than that: whoever waits half a second and no longer would never let the problem be told.
+    """
     patience_s: float = 5.0
     restored: bool = False
     """True at the first start after a restore: event numbers go on at the next block."""

@@ -1,0 +1,247 @@
+"""What a disk does to live calls: it blocks, is full, cannot be written; no call is dropped, and all of it is told."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demonstration.telephony import g711
+from tests.support.disks import disk_under
+from tests.support.house import Conversation, House, Side
+from tests.support.listening import decoded, matches
+from tests.support.processes import Mosquitto, MqttCollector, wait_until
+from tests.support.recorder import Plan, Recorder
+
+LIVE = 4
+STATE_BLOCKED_S = 10.0
+ROW_LIMIT_S = 0.5
+"""What a call may wait for its row, as the design has it."""
+SLACK_S = 0.5
+TOLD_S = 5.0
+ANSWERS_S = 1.0
+DELAY_P99_S = 0.020
+HELD_BACK_S = 5.0
+FULL_MIB = 24
+
+
+def status_of(recorder: Recorder) -> dict[str, Any]:
+    """Ask the recorder itself, without the half second that starting a command takes."""
+    connection = http.client.HTTPConnection("callrec", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(recorder.directory / "api.sock"))
+    try:
+        connection.request("GET", "/api/v1/status")
+        said: dict[str, Any] = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    return said
+
+
+def problems(house: House) -> dict[str, str]:
+    """Return the texts of the problems, by code; the answer must come at once, whatever a disk does."""
+    began = time.monotonic()
+    said = status_of(house.recorder)
+    assert time.monotonic() - began < ANSWERS_S, "status is slow"
+    return {problem["code"]: problem["text"] for problem in said["problems"]}
+
+
+def wait_for_problem(house: House, code: str = "storage_unavailable", timeout: float = TOLD_S) -> str:
+    """Wait until `status` tells of a problem, and return its text."""
+    wait_until(lambda: code in problems(house), f"status tells {code}", timeout)
+    return problems(house)[code]
+
+
+def wait_until_well(house: House, timeout: float = 15.0) -> None:
+    wait_until(lambda: not problems(house), "no problem is left", timeout)
+
+
+def crowd(house: House, count: int = LIVE, start: int = 0) -> list[Conversation]:
+    """Bring some calls all the way at once."""
+    talks = [house.dial(f"+4477009003{start + number:02}") for number in range(count)]
+    for talk in talks:
+        house.hear_notice(talk)
+    for talk in talks:
+        house.pick_up(house.reach_desk(talk))
+    talks[-1].talk(1.0)
+    return talks
+
+
+def pass_unrecorded(house: House, caller: str) -> tuple[Conversation, float]:
+    """Bring a call through that gets no notice; return it and how long the desk's phone took to ring."""
+    began = time.monotonic()
+    talk = house.dial(caller)
+    house.reach_desk(talk, 10)
+    rang = time.monotonic() - began
+    house.pick_up(talk)
+    assert talk.out.wait_final(10).status == 200
+    assert talk.out.remote_session is not None
+    talk.outside.begin(talk.out.remote_session)
+    return talk, rang
+
+
+def talk_until(talk: Conversation, when: float) -> None:
+    talk.talk(max(0.5, when - time.monotonic()))
+
+
+def delays(speaker: Side, listener: Side) -> list[float]:
+    """Return how long each packet was under way from one phone to the other, in seconds."""
+    size = 160
+    left = {speaker.coded[place : place + size]: at for at, place in speaker.voice.sent}
+    return [packet.at - left[packet.payload] for packet in listener.voice.heard if packet.payload in left]
+
+
+def check_heard(talks: list[Conversation]) -> None:
+    """Check that nobody missed a packet of the other, and that none was under way for long."""
+    under_way: list[float] = []
+    for talk in talks:
+        heard = talk.inside.voice.audio_heard(g711.PCMA)
+        assert heard, "the desk heard nothing"
+        assert heard in talk.outside.coded, "packets were lost on the way to the desk"
+        under_way += delays(talk.outside, talk.inside) + delays(talk.inside, talk.outside)
+    slowest = float(np.percentile(under_way, 99))
+    print(f"relay delay p50 {np.median(under_way) * 1e3:.1f} ms, p99 {slowest * 1e3:.1f} ms of {len(under_way)}")
+    assert slowest < DELAY_P99_S, f"99 of 100 packets were under way for up to {slowest * 1e3:.1f} ms"
+
+
+def check_gap_in_place(talk: Conversation, item: dict[str, Any], exported: tuple[int, list[int], list[int]]) -> None:
+    """Check that an export holds both voices before and after the one gap, in their places, and silence within."""
+    (gap,) = [segment for segment in item["segments"] if segment["state"] == "gap"]
+    for side, channel in ((talk.outside, exported[1]), (talk.inside, exported[2])):
+        pieces = matches(np.array(channel, np.int16), decoded(side.payload_type, side.coded))
+        assert len(pieces) == 2, pieces
+        before, after = pieces
+        assert abs((before.in_channel + before.length) / 8 - gap["start_ms"]) < 100, (pieces, gap)
+        assert abs(after.in_channel / 8 - gap["end_ms"]) < 100, (pieces, gap)
+        slid = (after.in_channel - after.in_voice) - (before.in_channel - before.in_voice)
+        assert abs(slid) / 8 <= 20, f"what follows the gap slid by {slid / 8} ms"
+
+
+def items_by_caller(house: House, talks: list[Conversation], timeout: float = 25.0) -> dict[str, dict[str, Any]]:
+    """Wait until these calls are over; return the one row of each, and check that there is no other."""
+    house.items_of(talks, timeout=timeout)
+    items = house.recorder.find()
+    assert len(items) == len(talks), "a row too many or too few"
+    assert not [item for item in items if item["in_progress"]]
+    return {item["network_number"]: item for item in items}
+
+
+def check_unrecorded(item: dict[str, Any], reason: str = "storage_unavailable") -> None:
+    assert (item["outcome"], item["outcome_reason"]) == ("not_recorded", reason), item
+
+
+def gaps_told(collector: MqttCollector, call_id: str) -> list[dict[str, Any]]:
+    """Return what the gap events of a call say, in their order."""
+    return [
+        event["data"]
+        for event in collector.events
+        if event["type"] == "com.callrec.recording.gap.v1" and event["subject"] == call_id
+    ]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("blocked_s", [12.0, pytest.param(30.0, marks=pytest.mark.long)])
+def test_a_recordings_disk_that_blocks_costs_no_call(tmp_path: Path, blocked_s: float) -> None:
+    """No call is dropped or slowed down, every missing second is marked and told within 5 s, and it ends by itself."""
+    with (
+        Mosquitto(tmp_path) as broker,
+        House(Plan(mqtt_url=broker.url)) as house,
+        disk_under(house.recorder, house.recorder.recordings) as disk,
+        MqttCollector(broker.port) as collector,
+    ):
+        live = crowd(house)
+        cut_off = live.pop()
+        disk.block()
+        blocked_at = time.monotonic()
+        wait_for_problem(house)
+        unrecorded, rang = pass_unrecorded(house, "+447700900381")
+        assert rang < ROW_LIMIT_S + SLACK_S
+        collector.wait_for(_degraded, "system/degraded", 2)
+        talk_until(live[0], blocked_at + HELD_BACK_S + 4.5)
+        collector.wait_for(lambda _: len(_growing(collector)) >= LIVE, "each gap is told while it grows", 2)
+        cut_off.hang_up()
+        talk_until(live[0], blocked_at + blocked_s)
+        problems(house)
+        disk.answer()
+        wait_until_well(house)
+        live[0].talk(2.0)
+        talks = [*live, unrecorded]
+        for talk in talks:
+            talk.hang_up()
+        check_heard(talks)
+        items = items_by_caller(house, [*talks, cut_off])
+        check_unrecorded(items[unrecorded.caller])
+        exported = house.recorder.export_all([items[talk.caller]["call_id"] for talk in live])
+        for talk in live:
+            item = items[talk.caller]
+            assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "complete", False)
+            check_gap_in_place(talk, item, exported[item["call_id"]])
+            (gap,) = [segment for segment in item["segments"] if segment["state"] == "gap"]
+            last = gaps_told(collector, item["call_id"])[-1]
+            assert (last["start_ms"], last["end_ms"], last["final"]) == (gap["start_ms"], gap["end_ms"], True)
+            assert (gap["end_ms"] - gap["start_ms"]) / 1000 < blocked_s - HELD_BACK_S + 2.0
+        cut = items[cut_off.caller]
+        assert (cut["outcome"], cut["outcome_reason"], cut["cut"]) == ("recorded", "cut", True)
+        house.recorder.must("store", "verify")
+
+
+def _degraded(events: list[dict[str, Any]]) -> bool:
+    return any(event["type"] == "com.callrec.system.degraded.v1" for event in events)
+
+
+def _growing(collector: MqttCollector) -> set[str]:
+    return {
+        event["subject"]
+        for event in collector.events
+        if event["type"] == "com.callrec.recording.gap.v1" and not event["data"]["final"]
+    }
+
+
+def test_a_state_disk_that_blocks_costs_no_call() -> None:
+    """Catalogue and keyring wait 10 s for their disk: calls pass unrecorded within 500 ms, each has its one row."""
+    with House() as house, disk_under(house.recorder, house.recorder.state) as disk:
+        live = crowd(house)
+        ends_meanwhile = live.pop()
+        disk.block()
+        blocked_at = time.monotonic()
+        first, rang = pass_unrecorded(house, "+447700900381")
+        assert rang < ROW_LIMIT_S + SLACK_S, f"the desk's phone rang after {rang:.2f} s"
+        wait_for_problem(house, timeout=1.5)
+        ends_meanwhile.hang_up()
+        second, rang = pass_unrecorded(house, "+447700900382")
+        assert rang < SLACK_S, f"the desk's phone rang after {rang:.2f} s"
+        second.hang_up()
+        talk_until(first, blocked_at + STATE_BLOCKED_S)
+        problems(house)
+        disk.answer()
+        wait_until_well(house)
+        talks = [*live, first]
+        for talk in talks:
+            talk.hang_up()
+        check_heard(talks)
+        items = items_by_caller(house, [*live, ends_meanwhile, first, second])
+        check_unrecorded(items[first.caller])
+        check_unrecorded(items[second.caller])
+        recorded = [*live, ends_meanwhile]
+        house.check_exports(recorded, [items[talk.caller] for talk in recorded])
+        check_told_once(house)
+
+
+def check_told_once(house: House) -> None:
+    """Check that every call's beginning and end are told once, and that event numbers have no hole."""
+    lines = house.recorder.must("events", "tail", "--after", "0", "--json").out.decode().splitlines()
+    events = [json.loads(line) for line in lines]
+    numbers = [int(event["sequence"]) for event in events]
+    assert numbers == list(range(1, len(numbers) + 1))
+    for what in ("call.started", "call.ended", "recording.started", "recording.sealed"):
+        about = [event["subject"] for event in events if event["type"] == f"com.callrec.{what}.v1"]
+        assert len(about) == len(set(about)), f"{what} was told twice"
+    calls = {event["subject"] for event in events if event["type"].startswith("com.callrec.call.")}
+    ended = {event["subject"] for event in events if event["type"] == "com.callrec.call.ended.v1"}
+    assert calls == ended

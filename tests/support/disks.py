@@ -1,0 +1,122 @@
+"""Disks that block, fill up or cannot be written: real file systems under the folders of a recorder.
+
+Everything here needs root, as `./test` has it. What is mounted is always unmounted, and what is frozen always thawed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import RawIOBase
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from tests.support.processes import program, wait_until
+from tests.support.recorder import Recorder
+
+
+def _write_for_ever(file: BinaryIO | RawIOBase) -> None:
+    while True:
+        file.write(bytes(4096))
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program(command[0]), *command[1:]], capture_output=True, text=True, timeout=30, check=False)
+
+
+def _must(*command: str) -> None:
+    done = _run(*command)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
+
+
+class Disk:
+    """A file system mounted on a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blocked = False
+
+    # -- a disk that does not answer
+
+    def block(self) -> None:
+        """Let every write wait until `answer`; who waits cannot even be killed, as on a disk that is gone."""
+        _must("fsfreeze", "--freeze", str(self.folder))
+        self._blocked = True
+
+    def answer(self) -> None:
+        """Let the writes that wait go through."""
+        if self._blocked:
+            self._blocked = False
+            _must("fsfreeze", "--unfreeze", str(self.folder))
+
+    # -- a disk that is full
+
+    @property
+    def _filler(self) -> Path:
+        return self.folder / "filler"
+
+    def fill(self) -> None:
+        """Leave not one byte free."""
+        with self._filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+            _write_for_ever(file)
+
+    def free(self) -> None:
+        """Make room again."""
+        self._filler.unlink()
+
+    # -- a disk that cannot be written
+
+    def refuse_writes(self) -> None:
+        """Let nothing be written, not even by root, though files are open: every write ends with EROFS or waits."""
+        _must("mount", "-o", "remount,ro", str(self.folder))
+
+    def take_writes(self) -> None:
+        """Let it be written again."""
+        _must("mount", "-o", "remount,rw", str(self.folder))
+
+    def unmount(self) -> None:
+        """Take the file system away; nobody may use it any longer."""
+        self.answer()
+        wait_until(lambda: _run("umount", str(self.folder)).returncode == 0, f"{self.folder} is unmounted", 15)
+
+
+@contextmanager
+def disk_under(recorder: Recorder, folder: Path, *, kind: str = "ext4", size_mib: int = 64) -> Iterator[Disk]:
+    """Give one folder of an installation a file system of its own, with what lies in it; the recorder is restarted.
+
+    Args:
+        recorder: an installation that runs.
+        folder: its recordings or its state.
+        kind: `ext4`, which can block, or `tmpfs`, which can be small.
+        size_mib: how much it holds.
+    """
+    recorder.stop()
+    kept = recorder.directory / f"{folder.name}.kept"
+    shutil.copytree(folder, kept)
+    disk = _mounted(folder, kind, size_mib, recorder.directory / f"{folder.name}.img")
+    try:
+        shutil.copytree(kept, folder, dirs_exist_ok=True)
+        shutil.rmtree(kept)
+        recorder.restart()
+        yield disk
+    finally:
+        disk.answer()
+        recorder.stop()
+        disk.unmount()
+
+
+def _mounted(folder: Path, kind: str, size_mib: int, image: Path) -> Disk:
+    if kind == "tmpfs":
+        _must("mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=700", "none", str(folder))
+    else:
+        with image.open("wb") as file:
+            file.truncate(size_mib << 20)
+        _must("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,root_owner=0:0", str(image))
+        _must("mount", "-o", "loop", str(image), str(folder))
+        shutil.rmtree(folder / "lost+found")
+        folder.chmod(0o700)
+    return Disk(folder)
