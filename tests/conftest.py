@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is no promise of ours, and on a machine with other work it fails for no reason.
+settings.register_profile("callrec", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("callrec")
 
 
 @pytest.hookimpl(wrapper=True)
