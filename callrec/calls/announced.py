@@ -56,6 +56,8 @@ class AnnouncedCall(Call):
                 return self._dialling(event)
             case State.RECODING, given.CallerRecoded(accepted):
                 return self._redial() if accepted else self._tell(488)
+            case State.RECODING, given.TimerFired(Timer.ANSWER):
+                return self._tell(480)
             case State.TELLING, given.PlayEnded() | given.TimerFired(Timer.TONE):
                 return [do.HangUp(Side.CALLER, self._told), self._finish(self._told)]
         return []
@@ -187,6 +189,7 @@ class AnnouncedCall(Call):
     def _reoffer_failed(self, passing: Passing, status: int) -> list[do.Command]:
         """Accept a hold or its end ourselves where the far side only could not answer now."""
         if status in _COULD_NOT_ANSWER_NOW:
+            self._before_accepting = passing.held_before, self._why_not
             return [do.AcceptReoffer(passing.asker), *self._set_held(passing.asker, held=passing.held)]
         return super()._reoffer_failed(passing, status)
 

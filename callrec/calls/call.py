@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from callrec.calls import commands as do
@@ -18,6 +18,11 @@ class Passing:
     asker: Side
     held: bool
     held_before: bool
+    late: bool = False
+    """The asker made no offer: the other side's goes to it, and its answer comes in the ACK."""
+    offered_held: bool | None = None
+    """What that offer of the other side says, once it came."""
+    cancelled: bool = False
 
 
 class State(Enum):
@@ -48,6 +53,7 @@ class Call:
         self._recording = False
         self._held: set[Side] = set()
         self._passing: Passing | None = None
+        self._before_accepting: tuple[bool, Reason | None] = (False, None)
 
     @property
     def held(self) -> bool:
@@ -68,8 +74,14 @@ class Call:
                 return self._hung_up(side)
             case given.Cancelled():
                 return self._cancelled()
-            case given.Reoffered(side, held):
-                return self._reoffered(side, held=held)
+            case given.Reoffered():
+                return self._reoffered(event)
+            case given.ReofferAcknowledged(side, held):
+                return self._reoffer_acknowledged(side, held=held)
+            case given.ReofferCancelled(side):
+                return self._reoffer_cancelled(side)
+            case given.ReofferNotAccepted(side):
+                return self._not_accepted(side)
             case given.ReofferAnswered() | given.ReofferFailed():
                 return self._reoffer_ended(event)
             case given.RecordingStopped():
@@ -135,30 +147,72 @@ class Call:
             return []
         return [do.Hold()] if self._held else [do.Resume()]
 
-    def _reoffered(self, side: Side, *, held: bool | None) -> list[do.Command]:
+    def _reoffered(self, event: given.Reoffered) -> list[do.Command]:
+        side, held = event.side, event.held
         if self.state is not State.CONNECTED:
-            changes = self._set_held(side, held=held) if held is not None else []
-            return [*changes, do.AcceptReoffer(side)]
+            return self._accept(side, held=held)
         if self._passing is not None:
             return [do.RefuseReoffer(side, 491)]  # RFC 3261 14.2: the other side's offer is still under way
+        if event.late:
+            before = side in self._held
+            self._passing = Passing(side, before, held_before=before, late=True)
+            return [do.PassReoffer(side)]
         if held is None:
-            return [do.AcceptReoffer(side)]
+            return self._accept(side, held=None)
         self._passing = Passing(side, held, held_before=side in self._held)
         changes = self._set_held(side, held=True) if held else []  # stop storing before anybody has answered
         return [*changes, do.PassReoffer(side)]
 
+    def _accept(self, side: Side, *, held: bool | None) -> list[do.Command]:
+        """Answer a re-INVITE ourselves."""
+        self._before_accepting = side in self._held, self._why_not
+        changes = self._set_held(side, held=held) if held is not None else []
+        return [*changes, do.AcceptReoffer(side)]
+
+    def _not_accepted(self, side: Side) -> list[do.Command]:
+        held, self._why_not = self._before_accepting
+        changes = self._set_held(side, held=held)
+        self._why_not = self._before_accepting[1]
+        return changes
+
     def _reoffer_ended(self, event: given.ReofferAnswered | given.ReofferFailed) -> list[do.Command]:
         passing = self._passing
-        if passing is None or passing.asker is event.side:
+        if passing is None or passing.asker is event.side or passing.offered_held is not None:
             return []
-        self._passing = None
         if isinstance(event, given.ReofferFailed):
-            return self._reoffer_failed(passing, event.status)
+            self._passing = None
+            return [] if passing.cancelled else self._reoffer_failed(passing, event.status)
+        if passing.cancelled:
+            self._passing = None
+            return [do.RepeatSession(event.side)]
+        if passing.late:
+            self._passing = replace(passing, offered_held=event.held)
+            return [do.PassReofferAnswer(passing.asker)]
+        self._passing = None
         changes = self._set_held(passing.asker, held=passing.held)
         if not passing.held:
             # To an offer that holds, an answer that does not send is a consequence, not the other side's own hold.
             changes += self._set_held(event.side, held=event.held)
         return [do.PassReofferAnswer(passing.asker), *changes]
+
+    def _reoffer_acknowledged(self, side: Side, *, held: bool | None) -> list[do.Command]:
+        """Take the answer to an offer that a party had asked for: of the other side, or of ours."""
+        passing = self._passing
+        if passing is None or passing.asker is not side or passing.offered_held is None:
+            return self._set_held(side, held=held) if held is not None else []
+        self._passing = None
+        changes: list[do.Command] = []
+        if held is not None:
+            changes = self._set_held(side.other, held=passing.offered_held)
+            changes += self._set_held(side, held=held and not passing.offered_held)
+        return [do.PassReofferAcknowledgement(side), *changes]
+
+    def _reoffer_cancelled(self, side: Side) -> list[do.Command]:
+        passing = self._passing
+        if passing is None or passing.asker is not side:
+            return []
+        self._passing = replace(passing, cancelled=True)  # the other side may still accept it
+        return self._set_held(side, held=passing.held_before)
 
     def _reoffer_failed(self, passing: Passing, status: int) -> list[do.Command]:
         """Refuse as the other side did: the session of both stays as it was."""

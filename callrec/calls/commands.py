@@ -132,7 +132,24 @@ class AcceptReoffer:
 
 @dataclass(frozen=True, slots=True)
 class PassReoffer:
-    """Pass a party's re-INVITE on to the other; answered by `ReofferAnswered` or `ReofferFailed`."""
+    """Pass a party's re-INVITE on to the other; answered by `ReofferAnswered` or `ReofferFailed`.
+
+    One without an offer goes on without one.
+    """
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class PassReofferAcknowledgement:
+    """Give the other party the answer that came in this one's ACK (a re-INVITE without an offer)."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatSession:
+    """Send a party what the other last agreed to: it accepted a re-INVITE that was taken back meanwhile."""
 
     side: Side
 
@@ -203,6 +220,8 @@ Command = (
     | RejectCaller
     | AcceptReoffer
     | PassReoffer
+    | PassReofferAcknowledgement
+    | RepeatSession
     | PassReofferAnswer
     | RefuseReoffer
     | HangUp

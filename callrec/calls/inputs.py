@@ -110,10 +110,36 @@ class HungUp:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """A party sent a re-INVITE; `held` is what its offer says about its audio, None where it made no offer."""
+    """A party sent a re-INVITE; `held` is what its offer says about its audio, None where it changes nothing.
+
+    `late`: it made no offer and asks for one; its answer comes with `ReofferAcknowledged`.
+    """
 
     side: Side
     held: bool | None
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferAcknowledged:
+    """A party's ACK brought its answer to an offer it had asked for; `held` is None where there is no usable one."""
+
+    side: Side
+    held: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferCancelled:
+    """A party took its re-INVITE back: what was agreed before stays."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class ReofferNotAccepted:
+    """We could not accept a party's re-INVITE and refused it: its session stays as it was."""
+
+    side: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +198,9 @@ Input = (
     | Cancelled
     | HungUp
     | Reoffered
+    | ReofferAcknowledged
+    | ReofferCancelled
+    | ReofferNotAccepted
     | ReofferAnswered
     | ReofferFailed
     | TimerFired

@@ -63,6 +63,8 @@ class TransparentCall(Call):
         return [do.PassAcknowledgement()]
 
     def _cancelled(self) -> list[do.Command]:
+        if self.state is State.CONNECTED:  # the CANCEL crossed the destination's answer
+            return [do.HangUp(Side.DESTINATION), self._finish(Reason.NOT_ANSWERED)]
         dialled = [do.CancelDestination()] if self.state is State.DIALLING else []
         return [*dialled, self._finish(Reason.NOT_ANSWERED)]
 
