@@ -7,14 +7,17 @@ import logging
 from collections.abc import Iterator
 
 from callrec.calls import inputs as given
+from callrec.calls.call import State
+from callrec.calls.commands import Finish
 from callrec.calls.inputs import Input
+from callrec.calls.outcome import Outcome, Reason
 from callrec.media import MediaEvent, StatsReport, StorageBlocked, StorageRecovered, WorkerReplaced
 from callrec.recorder.admission import Admission
 from callrec.recorder.health import Code
-from callrec.recorder.life_commands import LIFE_COMMANDS
+from callrec.recorder.life_commands import LIFE_COMMANDS, finish
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.media_commands import MEDIA_COMMANDS
-from callrec.recorder.media_events import CALL_MEDIA_EVENTS, on_leg_stats
+from callrec.recorder.media_events import CALL_MEDIA_EVENTS, look_for_silence, on_leg_stats
 from callrec.recorder.signalling_commands import SIGNALLING_COMMANDS
 from callrec.recorder.sip_events import SIP_EVENTS
 from callrec.recorder.tools import Tools
@@ -34,6 +37,7 @@ class Hall:
         self._by_dialog: dict[str, LiveCall] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._live = 0
         self.draining = False
 
     def join(self, tools: Tools) -> None:
@@ -66,13 +70,22 @@ class Hall:
         call = self._by_dialog.get(event.leg)
         if call is None:
             return  # it crossed the end of its call
-        SIP_EVENTS[type(event)](self._tools, call, event)
+        try:
+            SIP_EVENTS[type(event)](self._tools, call, event)
+        except Exception:  # at most its own call
+            self._give_up(call, type(event).__name__)
 
     def _arrive(self, event: sip.IncomingCall) -> None:
-        call = self._admission.admit(event, live=len(self._calls), draining=self.draining)
+        try:
+            call = self._admission.admit(event, live=self._live, draining=self.draining)
+        except Exception:  # silence would leave the caller waiting
+            log.exception("internal error: an INVITE could not be taken")
+            self._tools.driver.endpoint.reject(event.leg, 500, self._tools.now)
+            return
         if call is None:
             return
         self._calls[call.call_id] = call
+        self._live += 1
         self._empty.clear()
         self.register(call)
         self.feed(call, given.Started())
@@ -81,10 +94,7 @@ class Hall:
         """Take what the media workers tell."""
         match event:
             case StatsReport():
-                for stats in event.legs:
-                    call = self._calls.get(stats.call_id)
-                    if call is not None:
-                        on_leg_stats(self._tools, call, stats)
+                self._on_stats(event)
             case StorageBlocked():
                 text = f"recordings cannot be written: {event.detail}; free or mend the disk, calls pass unrecorded"
                 self._tools.health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about=f"worker {event.worker_pid}")
@@ -97,40 +107,81 @@ class Hall:
                 self._on_call_media(event)
         self._tools.driver.flush()
 
+    def _on_stats(self, event: StatsReport) -> None:
+        calls: dict[str, LiveCall] = {}
+        for stats in event.legs:
+            if (call := self._calls.get(stats.call_id)) is not None:
+                on_leg_stats(call, stats)
+                calls[call.call_id] = call
+        for call in calls.values():
+            look_for_silence(self._tools, call)
+
     def _on_call_media(self, event: MediaEvent) -> None:
         handler = CALL_MEDIA_EVENTS.get(type(event))
         call = self._calls.get(getattr(event, "call_id", ""))
-        if handler is not None and call is not None:
+        if handler is None or call is None:
+            return
+        try:
             handler(self._tools, call, event)
+        except Exception:  # at most its own call
+            self._give_up(call, type(event).__name__)
+
+    def _give_up(self, call: LiveCall, what: str) -> None:
+        """End a call of which an event could not be taken: half a call would never end by itself."""
+        log.error("internal error: call %s: %s was not taken; the call is ended", call.call_id, what, exc_info=True)  # noqa: LOG014 - called while handling it
+        self.feed(call, given.SealNow())
 
     # Commands out
 
     def feed(self, call: LiveCall, event: Input) -> None:
         """Tell a call something and carry out what it asks for.
 
+        What carrying out a command tells the call at once waits until the commands before it are done.
+        """
+        call.inputs.append(event)
+        if call.carrying_out:
+            return
+        call.carrying_out = True
+        try:
+            while call.inputs:
+                self._carry_out(call, call.inputs.popleft())
+        finally:
+            call.carrying_out = False
+        self._tools.driver.flush()
+
+    def _carry_out(self, call: LiveCall, event: Input) -> None:
+        """Carry out what a call asks for about one input.
+
         A command that fails costs at most its call: the call is ended and its row says so.
         """
+        was_ended = call.ended
         for command in call.handle(event):
             try:
                 _COMMANDS[type(command)](self._tools, call, command)
             except Exception:
-                log.exception("call %s: %s failed", call.call_id, type(command).__name__)
-                if isinstance(event, given.SealNow):
-                    continue
-                self.feed(call, given.SealNow())
-                break
-        self._tools.driver.flush()
+                log.exception("internal error: call %s: %s failed", call.call_id, type(command).__name__)
+                if call.machine.state is not State.OVER:
+                    call.inputs.appendleft(given.SealNow())
+                    break
+                # It ends already: the rest of what it asked for releases what it holds.
+        if call.machine.state is State.OVER and not call.ended:
+            finish(self._tools, call, Finish(Outcome(Reason.DESTINATION_FAILED)))
+        if call.ended and not was_ended:
+            self._live -= 1
 
     def register(self, call: LiveCall) -> None:
-        """Find the call by the dialogs of its legs."""
-        self._by_dialog[call.caller.sip_id] = call
-        self._by_dialog[call.destination.sip_id] = call
+        """Find the call by the dialogs of its legs, as they are now."""
+        for sip_id in call.dialogs:
+            self._by_dialog.pop(sip_id, None)
+        call.dialogs = [call.caller.sip_id, call.destination.sip_id]
+        for sip_id in call.dialogs:
+            self._by_dialog[sip_id] = call
 
     def forget(self, call: LiveCall) -> None:
         """The call is over and its row is closed."""
         self._calls.pop(call.call_id, None)
-        for leg in (call.caller, call.destination):
-            self._by_dialog.pop(leg.sip_id, None)
+        for sip_id in call.dialogs:
+            self._by_dialog.pop(sip_id, None)
         if not self._calls:
             self._empty.set()
 

@@ -43,7 +43,7 @@ class Leg:
     """The Reason that this party gave for its end; passed on to the other (SIP-12)."""
     stats: LegStats | None = None
     codecs_used: list[str] = field(default_factory=list)
-    _before: tuple[SessionDescription | None, AudioMedia | None, Codec | None] | None = None
+    _before: tuple[SessionDescription | None, AudioMedia | None, Codec | None, bytes | None] | None = None
 
     def __post_init__(self) -> None:
         self.sip_id = self.sip_id or self.id
@@ -74,12 +74,12 @@ class Leg:
 
     def remember(self) -> None:
         """Keep what is agreed now, before a new offer is read."""
-        self._before = (self.remote_session, self.audio, self.codec)
+        self._before = (self.remote_session, self.audio, self.codec, self.own_session)
 
     def restore(self) -> None:
         """Go back to what was agreed: the new offer was refused (RFC 3261 14.1)."""
         if self._before is not None:
-            (self.remote_session, self.audio, self.codec), self._before = self._before, None
+            (self.remote_session, self.audio, self.codec, self.own_session), self._before = self._before, None
 
     def remote_media(self) -> RemoteMedia | None:
         """Return the far end of this leg for the media worker, or None before an offer and an answer were made."""

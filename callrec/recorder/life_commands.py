@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
@@ -15,11 +16,12 @@ from callrec.calls.inputs import Timer
 from callrec.calls.outcome import Outcome, Reason
 from callrec.calls.transparent import TransparentCall
 from callrec.catalogue.values import CallChange, CallEnd, Event
-from callrec.media import CapacityError
+from callrec.errors import CallrecError
 from callrec.recorder.evidence import unheard
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.tools import Tools
+from callrec.recorder.work import start
 
 log = logging.getLogger("callrec.calls")
 
@@ -27,31 +29,36 @@ _MEDIA_LIMIT_S = 1.0
 _EMERGENCY_MEDIA_LIMIT_S = 0.2
 _EVIDENCE_LIMIT_S = 1.0
 _TONE_S = 10.0
+_COUNTERS_LIMIT_S = 0.25
+_DISCARD_LIMIT_S = 5.0
 _SEAL_LIMIT_S = 120.0
 """A disk that blocks for half a minute must not make a whole recording a cut one."""
 
 
 def prepare(tools: Tools, call: LiveCall, _: do.Prepare) -> None:
     """Make the row durable and open the ports, both at once."""
-    call.tasks.start(f"prepare/{call.call_id}", _prepare(tools, call))
+    start(tools, call, "prepare", _prepare(tools, call, _open_row(tools, call)))
 
 
-async def _prepare(tools: Tools, call: LiveCall) -> None:
+async def _prepare(tools: Tools, call: LiveCall, row: asyncio.Task[bool] | None) -> None:
+    """Wait for ports and row; the row of an emergency call is written afterwards (FAIL-1)."""
     emergency = call.arrival.emergency
-    limit = _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S
-    media, kept = await asyncio.gather(_open_ports(tools, call, limit), _open_row(tools, call, emergency=emergency))
+    media = await _open_ports(tools, call, _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S)
+    kept = emergency or (row is not None and await row)
     call.anchored = media and call.anchored
+    if call.ended:
+        tools.media.close_call(call.call_id)  # the caller left meanwhile
+        return
     tools.feed(call, given.Prepared(row_kept=kept, media=media))
 
 
-async def _open_row(tools: Tools, call: LiveCall, *, emergency: bool) -> bool:
-    """Write the call's row; that of an emergency call is written afterwards (FAIL-1)."""
-    row = tools.stores.new_row(call)
-    call.row = row
-    if emergency:
-        call.tasks.start(f"emergency-row/{call.call_id}", row.open([Event("call", "started", call.call_id)]))
-        return True
-    return await row.open([Event("call", "started", call.call_id)])
+def _open_row(tools: Tools, call: LiveCall) -> asyncio.Task[bool] | None:
+    try:
+        call.row = tools.stores.new_row(call)
+    except Exception:  # what cannot be written down must not cost the call
+        log.exception("internal error: call %s: its row cannot be made", call.call_id)
+        return None
+    return call.row.open(Event("call", "started", call.call_id))
 
 
 async def _open_ports(tools: Tools, call: LiveCall, limit_s: float) -> bool:
@@ -60,20 +67,32 @@ async def _open_ports(tools: Tools, call: LiveCall, limit_s: float) -> bool:
         return False
     try:
         async with asyncio.timeout(limit_s):
-            for leg, host in ((call.caller, call.arrival.incoming.flow.remote.host), (call.destination, None)):
-                await _open_port(tools, call, leg, host)
-    except (CapacityError, OSError, TimeoutError) as error:
-        log.warning("call %s: no RTP ports (%s): its SDP passes untouched", call.call_id, error)
+            caller_host = call.arrival.incoming.flow.remote.host
+            await _open_port(tools, call, call.caller, caller_host)
+            await _open_port(
+                tools, call, call.destination, await _destination_host(tools, call, limit_s / 2) or caller_host
+            )
+    except (CallrecError, OSError, TimeoutError) as error:
+        why = error or "too slow"
+        log.warning("call %s: no RTP ports (%s): its SDP passes untouched", call.call_id, why)
         call.caller.local = call.destination.local = None
         tools.media.close_call(call.call_id)
         return False
     return True
 
 
-async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str | None) -> None:
-    if host is None:
+async def _destination_host(tools: Tools, call: LiveCall, limit_s: float) -> str | None:
+    """Return where the destination is as far as can be told by now; a name that is not found costs only its call."""
+    try:
         uri = call.arrival.destination()
-        host = (await tools.driver.resolve(uri)).remote.host if uri is not None else "127.0.0.1"
+        if uri is None:
+            return None
+        return (await asyncio.wait_for(tools.driver.resolve(uri), limit_s)).remote.host
+    except (CallrecError, OSError, TimeoutError):
+        return None  # dialling it will say so
+
+
+async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str) -> None:
     bind = tools.settings.rtp.bind or tools.driver.route_local(host)
     leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
     leg.advertised_host = tools.settings.rtp.advertise
@@ -131,30 +150,52 @@ def finish(tools: Tools, call: LiveCall, command: do.Finish) -> None:
 
 
 async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
+    """Seal and release everything, then give the row its one outcome; a failure of the one must not cost the other."""
+    ended_at = tools.clock.now()
+    for leg in (call.caller, call.destination):
+        leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
     try:
-        await _close(tools, call, outcome)
+        await _release(tools, call)
+    except Exception:
+        log.exception("internal error: call %s: its media was not released in order", call.call_id)
+    try:
+        await _end_row(tools, call, outcome, ended_at)
     finally:
         tools.media.close_call(call.call_id)
         tools.forget(call)
 
 
-async def _close(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
-    """Seal what was recorded and give the row its one outcome."""
-    ended_at = tools.clock.now()
-    for leg in (call.caller, call.destination):
-        leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
-    await asyncio.gather(_seal(tools, call), _hear_of_notice(tools, call))
+async def _release(tools: Tools, call: LiveCall) -> None:
+    recording = call.recording
+    if recording is not None and not recording.discarded:
+        tools.media.seal(call.call_id)
+    await _hear_of_notice(tools, call)
+    await _close_legs(tools, call)
+    await _recording_done(call)
+    if recording is not None and not recording.discarded:
+        await recording.settle()
+
+
+async def _end_row(tools: Tools, call: LiveCall, outcome: Outcome, ended_at: datetime) -> None:
     if call.row is None:
         call.row = tools.stores.new_row(call)
-    final, events = _last_change(tools, call), []
-    recording = call.recording
+    recording, events = call.recording, []
     if outcome.reason is Reason.COMPLETE and recording is not None:
         outcome = Outcome(recording.reason(tools.now))
         if outcome.kind.value == "recorded":
             events.append(Event("recording", "sealed", call.call_id))
     events.append(Event("call", "ended", call.call_id))
-    end = CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=outcome.reason is Reason.CUT, final=final)
-    await call.row.end(end, events)
+    final, cut = _last_change(tools, call), outcome.reason is Reason.CUT
+    await call.row.end(CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=cut, final=final), events)
+
+
+async def _close_legs(tools: Tools, call: LiveCall) -> None:
+    """Close the RTP ports: nobody is to hear anything after the end; each port's last counters come with it."""
+    call.legs_closing = {leg.id for leg in (call.caller, call.destination) if leg.local is not None}
+    tools.media.close_call(call.call_id)
+    if call.legs_closing:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(call.counters_complete.wait(), _COUNTERS_LIMIT_S)
 
 
 async def _hear_of_notice(tools: Tools, call: LiveCall) -> None:
@@ -169,15 +210,16 @@ async def _hear_of_notice(tools: Tools, call: LiveCall) -> None:
         call.notice_evidence = unheard(call.notice, "hangup")
 
 
-async def _seal(tools: Tools, call: LiveCall) -> None:
+async def _recording_done(call: LiveCall) -> None:
+    """Wait until the media worker has let go of the call's recording."""
     recording = call.recording
-    if recording is None or recording.discarded:
+    if recording is None:
         return
-    tools.media.seal(call.call_id)
+    limit = _DISCARD_LIMIT_S if recording.discarded else _SEAL_LIMIT_S
     try:
-        await asyncio.wait_for(recording.done.wait(), _SEAL_LIMIT_S)
+        await asyncio.wait_for(recording.done.wait(), limit)
     except TimeoutError:
-        log.warning("call %s: its recording could not be sealed in %d s; it is cut", call.call_id, _SEAL_LIMIT_S)
+        log.warning("call %s: the media worker has not let go of its recording in %d s", call.call_id, limit)
 
 
 def _last_change(tools: Tools, call: LiveCall) -> CallChange:

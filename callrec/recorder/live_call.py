@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,10 @@ class Exchange:
     """The destination's last response to our INVITE."""
     session: bytes | None = None
     """Its SDP, or that of the caller's ACK or of a party's answer to a re-INVITE."""
-    reoffer: Reoffered | None = None
+    reoffers: dict[Side, Reoffered] = field(default_factory=dict)
+    """The re-INVITE of each party that waits for our final response."""
+    passing: Side | None = None
+    """Whose re-INVITE is under way to the other party."""
     failure: int | None = None
     """Why no INVITE went out, as a SIP status."""
 
@@ -69,6 +73,16 @@ class LiveCall:
     answered_us: bool = False
     """We have sent the caller a 2xx."""
     ended: bool = False
+    dialogs: list[str] = field(default_factory=list)
+    """The SIP legs by which events find this call."""
+    heard_since: float = 0.0
+    """From when on silence counts, on the monotonic clock: the answer, or the end of the last hold."""
+    legs_closing: set[str] = field(default_factory=set)
+    """Legs whose last counters have not come yet."""
+    counters_complete: asyncio.Event = field(default_factory=asyncio.Event)
+    inputs: deque[Input] = field(default_factory=deque)
+    """What the machine has not been told yet: carrying out a command may tell it something at once."""
+    carrying_out: bool = False
 
     def leg(self, side: Side) -> Leg:
         """Return the leg of a side."""

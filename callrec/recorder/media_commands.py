@@ -77,7 +77,11 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
         return
     recording_id, folder = new_id(tools.random), tools.settings.paths.recordings
     parts = PartSource(recording_id, call.keys.audio_key, folder, tools.random)
-    started_at = tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
+    try:
+        started_at = tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
+    except Exception:  # a recording that does not begin must not end its call
+        log.exception("internal error: call %s: its recording does not begin", call.call_id)
+        started_at = None
     if started_at is None:
         tools.feed(call, given.RecordingLost())
         return
@@ -92,6 +96,8 @@ def discard_recording(tools: Tools, call: LiveCall, _: do.DiscardRecording) -> N
     if call.recording is None:
         return
     call.recording.discarded = True
+    if call.row is not None:
+        call.row.forget_recording()
     tools.media.discard(call.call_id)
     call.tasks.start(f"discard/{call.call_id}", tools.stores.discard_audio(call))
 

@@ -11,6 +11,7 @@ from callrec.media import (
     Digit,
     Discarded,
     Gap,
+    LegClosed,
     LegStats,
     MediaLost,
     Played,
@@ -53,7 +54,7 @@ def on_gap(_: Tools, call: LiveCall, event: Gap) -> None:
         call.row.change(CallChange(), Event("recording", "gap", call.call_id, data))
 
 
-def on_recording_ended(tools: Tools, call: LiveCall, event: Sealed | RecordingFailed) -> None:
+def on_recording_ended(_: Tools, call: LiveCall, event: Sealed | RecordingFailed) -> None:
     """The media worker said its last word about a recording."""
     recording = call.recording
     if recording is None or recording.recording_id != event.recording_id:
@@ -61,8 +62,7 @@ def on_recording_ended(tools: Tools, call: LiveCall, event: Sealed | RecordingFa
     recording.finish(event)
     if isinstance(event, RecordingFailed):
         log.error("call %s: nothing more of it is stored: %s", call.call_id, event.reason)
-        if not any(part.segments for part in event.parts):
-            tools.feed(call, given.RecordingLost())
+        # What was stored until then may still be opted out of; whether anything was is looked at when the call ends.
 
 
 def on_discarded(_: Tools, call: LiveCall, event: Discarded) -> None:
@@ -71,22 +71,38 @@ def on_discarded(_: Tools, call: LiveCall, event: Discarded) -> None:
         call.recording.done.set()
 
 
-def on_media_lost(_: Tools, call: LiveCall, event: MediaLost) -> None:
-    """The media of a call could not be restored; what is on disk of its recording is cut."""
+def on_media_lost(tools: Tools, call: LiveCall, event: MediaLost) -> None:
+    """The media of a call could not be restored: nobody hears anybody, so it ends; its recording is cut."""
     log.error("call %s: its media is lost: %s", call.call_id, event.reason)
     if call.recording is not None and not call.recording.done.is_set():
         call.recording.finish(RecordingFailed(call.call_id, call.recording.recording_id, event.reason))
+    tools.feed(call, given.SealNow())
 
 
-def on_leg_stats(tools: Tools, call: LiveCall, stats: LegStats) -> None:
-    """Keep a leg's counters; end a call in which nobody has been heard for the configured time."""
+def on_leg_closed(_: Tools, call: LiveCall, event: LegClosed) -> None:
+    """The last counters of a leg have come."""
+    call.legs_closing.discard(event.leg)
+    if not call.legs_closing:
+        call.counters_complete.set()
+
+
+def on_leg_stats(call: LiveCall, stats: LegStats) -> None:
+    """Keep a leg's counters."""
     call.leg(call.side_of(stats.leg)).stats = stats
-    limit_ms = tools.settings.limits.rtp_silence.total_seconds() * 1000
-    if not limit_ms or call.arrival.emergency or call.machine.held or call.answered_at is None:
+
+
+def look_for_silence(tools: Tools, call: LiveCall) -> None:
+    """End a call in which nobody has been heard for the configured time."""
+    limit_s = tools.settings.limits.rtp_silence.total_seconds()
+    if not limit_s or call.arrival.emergency or call.answered_at is None or call.ended:
         return
+    if call.machine.held:
+        call.heard_since = tools.now  # who is on hold need not speak, and has time to begin again
     legs = (call.caller, call.destination)
-    if all(leg.stats is not None and leg.stats.silent_ms >= limit_ms for leg in legs):
-        log.warning("call %s: no RTP from either side for %d s: it is ended", call.call_id, limit_ms // 1000)
+    silent_s = min(leg.stats.silent_ms / 1000 if leg.stats is not None else 0.0 for leg in legs)
+    # A leg counts from its opening: the ringing before the answer is nobody's silence.
+    if min(silent_s, tools.now - call.heard_since) >= limit_s:
+        log.warning("call %s: no RTP from either side for %d s: it is ended", call.call_id, limit_s)
         tools.feed(call, given.Silent())
 
 
@@ -94,6 +110,7 @@ CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Digit: on_digit,
     Played: on_played,
     Gap: on_gap,
+    LegClosed: on_leg_closed,
     Sealed: on_recording_ended,
     RecordingFailed: on_recording_ended,
     Discarded: on_discarded,

@@ -78,7 +78,7 @@ def answer_again(leg: Leg, offer: bytes) -> bytes | None:
         audio = read(leg, offer)
     except PeerError:
         return None
-    same = next((codec for codec in audio.codecs if before is not None and codec.is_same_as(before)), None)
+    same = None if before is None else _same_in(audio.codecs, before)
     if same is None or leg.remote_session is None:
         return None
     leg.codec = same
@@ -110,6 +110,11 @@ def recoded_offer(caller: Leg, refused: Collection[str]) -> bytes | None:
     return None if codec is None else _offer(caller, (codec,), _events_of(caller))
 
 
+def offer_again(leg: Leg) -> bytes | None:
+    """Return our offer to a party that asks for one in a dialog: the codec stays; None before one was agreed."""
+    return None if leg.codec is None else _offer(leg, (leg.codec,), _events_of(leg))
+
+
 def another_codec(caller: Leg, refused: Collection[str]) -> bool:
     """Return whether the caller offered a codec, besides the one in use and those refused, that we could try."""
     if caller.audio is None or caller.codec is None:
@@ -136,11 +141,25 @@ def agree(offerer: Leg, answerer: Leg) -> None:
     """Note the codec that an offer and its answer have in common: the answer's first, each side's number for it."""
     if answerer.audio is None or not answerer.audio.codecs:
         return
-    chosen = answerer.audio.codecs[0]
-    answerer.codec = chosen
-    if offerer.audio is not None:
-        same = next((codec for codec in offerer.audio.codecs if codec.is_same_as(chosen)), None)
-        offerer.codec = same or offerer.codec
+    offered = () if offerer.audio is None else offerer.audio.codecs
+    answerer.codec = answerer.audio.codecs[0]  # where nothing is in common, what comes is what was answered
+    for codec in answerer.audio.codecs:
+        if (same := _same_in(offered, codec)) is not None:
+            answerer.codec, offerer.codec = codec, same
+            return
+
+
+def agree_on_single(caller: Leg, destination: Leg) -> bool:
+    """Note the destination's number for the one codec it was offered; return False where its answer has another."""
+    if destination.audio is None or caller.codec is None:
+        return False
+    same = _same_in(destination.audio.codecs, caller.codec)
+    destination.codec = same or destination.codec
+    return same is not None
+
+
+def _same_in(codecs: Collection[Codec], wanted: Codec) -> Codec | None:
+    return next((codec for codec in codecs if codec.is_same_as(wanted)), None)
 
 
 def has_audio(body: bytes) -> bool:

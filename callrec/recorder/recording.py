@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,11 @@ from callrec.catalogue.values import Part
 from callrec.media import RecordingFailed, Sealed
 from callrec.media import events as media_events
 from callrec.recorder.timeline import Timeline
+from callrec.vault.recovery import Recovered, recover_recording
+
+log = logging.getLogger("callrec.recording")
+
+_SETTLE_LIMIT_S = 5.0
 
 
 @dataclass
@@ -26,6 +32,8 @@ class LiveRecording:
     sealed: Sealed | None = None
     failed: RecordingFailed | None = None
     discarded: bool = False
+    settled: dict[int, Recovered] = field(default_factory=dict)
+    """Parts that a lost worker or a failed disk left without an end, made whole up to their last whole segment."""
 
     def finish(self, event: Sealed | RecordingFailed) -> None:
         """Keep the media worker's last word."""
@@ -35,21 +43,45 @@ class LiveRecording:
             self.failed = event
         self.done.set()
 
+    async def settle(self) -> None:
+        """Take up what was left without an end; a disk that does not answer leaves it to the next start."""
+        if self.sealed is not None and all(part.sealed for part in self.sealed.parts):
+            return
+        work = asyncio.to_thread(recover_recording, self.folder, self.recording_id, self.started_at)
+        try:
+            found = await asyncio.wait_for(work, _SETTLE_LIMIT_S)
+        except (OSError, TimeoutError) as error:
+            log.warning("recording %s: what is left of it is taken up later (%s)", self.recording_id, error)
+            return
+        self.settled = {part.part: part for part in found}
+
     def duration_ms(self, now: float) -> int:
-        """Return the length of the recording: as sealed, else until now."""
-        return self.sealed.duration_ms if self.sealed else self.timeline.milliseconds(now)
+        """Return the length of the recording: as sealed, as far as its parts go, else until now."""
+        if self.sealed is not None:
+            return self.sealed.duration_ms
+        start_ns = round(self.started_at.timestamp() * 1e9)
+        ends = [part.started_at_ns - start_ns + part.duration_ms * 1_000_000 for part in self.settled.values()]
+        return min(max(ends) // 1_000_000, self.timeline.milliseconds(now)) if ends else self.timeline.milliseconds(now)
 
     def parts(self) -> tuple[Part, ...]:
         """Return the files of the recording as the catalogue keeps them."""
         known = self.sealed or self.failed
-        if known is None:
-            return ()
-        return tuple(self._part(part) for part in known.parts)
+        parts = {part.part: self._part(part) for part in (known.parts if known is not None else ())}
+        for number, found in self.settled.items():
+            if not found.segments:  # a part of which nothing is left is no part
+                parts.pop(number, None)
+                continue
+            path = str(self._relative(found.path))
+            parts[number] = Part(self.recording_id, number, path, found.segments, cut=not found.sealed)
+        return tuple(parts[number] for number in sorted(parts))
 
     def _part(self, part: media_events.Part) -> Part:
-        path = Path(part.path)
-        relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
-        return Part(self.recording_id, part.part, str(relative), part.segments, cut=not part.sealed)
+        return Part(
+            self.recording_id, part.part, str(self._relative(Path(part.path))), part.segments, cut=not part.sealed
+        )
+
+    def _relative(self, path: Path) -> Path:
+        return path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
 
     def reason(self, now: float) -> Reason:
         """Return whether the recording is whole, cut, or nothing at all.
@@ -57,7 +89,7 @@ class LiveRecording:
         A gap inside leaves it complete; missing its end makes it cut. Nothing stored is no recording.
         """
         parts = self.parts()
-        if self.failed is not None and not any(part.segments for part in parts):
+        if self.sealed is None and not any(part.segments for part in parts):
             return Reason.STORAGE_UNAVAILABLE
         if self.sealed is None or self.timeline.missing_end(self.duration_ms(now)):
             return Reason.CUT

@@ -18,7 +18,9 @@ from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header, passed_back, passed_headers, q850_header
 from callrec.recorder.tools import Tools
+from callrec.recorder.work import start
 from callrec.sip.endpoint import Dial as DialInvite
+from callrec.sip.events import Flow, Reoffered
 from callrec.sip.name_address import NameAddress
 from callrec.sip.uri import Uri
 
@@ -110,22 +112,38 @@ def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
 
 def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     """Find out where the destination is, and send it our INVITE."""
-    call.tasks.start(f"dial/{call.call_id}", _dial(tools, call, command))
+    start(tools, call, "dial", _dial(tools, call, command))
 
 
 async def _dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
-    uri = call.arrival.destination(command.menu_key)
-    if uri is None:
-        _dial_failed(tools, call, 404)
-        return
     try:
+        uri = call.arrival.destination(command.menu_key)
+        if uri is None:
+            _dial_failed(tools, call, 404)
+            return
         flow = await asyncio.wait_for(tools.driver.resolve(uri), _RESOLVE_LIMIT_S)
+        await _move_port(tools, call, flow.remote.host)
     except (CallrecError, OSError, TimeoutError) as error:
-        log.warning("call %s: the destination %s cannot be found: %s", call.call_id, uri.host, error)
+        log.warning("call %s: the destination cannot be reached: %s", call.call_id, error or "too slow")
         _dial_failed(tools, call, 502)
         return
-    if call.machine.state is not State.DIALLING:
+    if call.ended:
+        tools.media.close_call(call.call_id)
+    if call.machine.state is State.DIALLING:
+        _invite(tools, call, uri, flow)
+
+
+async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:
+    """Open the destination's RTP port on the address that leads to it, where another was expected (a menu's choice)."""
+    leg, bind = call.destination, tools.settings.rtp.bind or tools.driver.route_local(host)
+    if leg.local is None or not call.anchored or leg.local.host == bind:
         return
+    tools.media.close_leg(leg.id)
+    leg.local = None
+    leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
+
+
+def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow) -> None:
     leg = call.destination
     if leg.over:  # called again with another codec: a new dialog on the same RTP port
         leg.over, leg.sip_id = False, new_id(tools.random)
@@ -172,6 +190,7 @@ def _offer_for_destination(call: LiveCall) -> bytes | None:
         return negotiation.single_codec_offer(call.caller, call.destination)
     offer = call.arrival.incoming.offer
     if offer is None or not call.anchored:
+        call.destination.own_session = offer
         return offer
     return negotiation.relayed(offer, call.caller, call.destination)
 
@@ -202,49 +221,89 @@ def _reason(leg: Leg) -> tuple[Header, ...]:
 def accept_reoffer(tools: Tools, call: LiveCall, command: do.AcceptReoffer) -> None:
     """Answer a re-INVITE ourselves: the codec stays, the direction follows the party's wish."""
     leg = call.leg(command.side)
-    reoffer, call.exchange.reoffer = call.exchange.reoffer, None
-    if reoffer is None or reoffer.offer is None or leg.local is None:
+    reoffer = _take_reoffer(call, command.side)
+    leg.remember()
+    if leg.local is None or not call.anchored:
         body = leg.own_session
+    elif reoffer is None or reoffer.offer is None:
+        body = negotiation.offer_again(leg)
     else:
         body = negotiation.answer_again(leg, reoffer.offer)
     if body is None:
+        leg.restore()
         tools.driver.endpoint.refuse_offer(leg.sip_id, 488, tools.now)
+        tools.feed(call, given.ReofferNotAccepted(command.side))
         return
     tools.driver.endpoint.accept_offer(leg.sip_id, body, tools.now)
     tell_remotes(tools, call)
 
 
+def _take_reoffer(call: LiveCall, side: Side) -> Reoffered | None:
+    """Return the re-INVITE of a party that is about to get its final response."""
+    if call.exchange.passing is side:
+        call.exchange.passing = None
+        for leg in (call.caller, call.destination):
+            leg.restore()  # what was passed on was not agreed to; what is, is read anew
+    return call.exchange.reoffers.pop(side, None)
+
+
 def pass_reoffer(tools: Tools, call: LiveCall, command: do.PassReoffer) -> None:
     """Send the other party what this one asks for."""
     sender, receiver = call.leg(command.side), call.leg(command.side.other)
-    reoffer = call.exchange.reoffer
-    assert reoffer is not None, "internal error: no re-INVITE to pass"
-    body = reoffer.offer
-    assert body is not None, "internal error: a re-INVITE without offer is answered here"
-    if receiver.local is not None and call.anchored:
+    call.exchange.passing = command.side
+    for leg in (sender, receiver):
+        leg.remember()
+    body = call.exchange.reoffers[command.side].offer
+    if body is not None and receiver.local is not None and call.anchored:
         body = negotiation.relayed(body, sender, receiver)
+    elif body is not None:
+        receiver.own_session = body
     tools.driver.endpoint.reoffer(receiver.sip_id, body, tools.now)
 
 
 def pass_reoffer_answer(tools: Tools, call: LiveCall, command: do.PassReofferAnswer) -> None:
     """Answer the party's re-INVITE with what the other one said."""
-    call.exchange.reoffer = None
     receiver, sender = call.leg(command.side), call.leg(command.side.other)
+    reoffer = call.exchange.reoffers.pop(command.side, None)
     body = _passed_session(call, sender, receiver)
     if body is None:
         tools.driver.endpoint.refuse_offer(receiver.sip_id, 488, tools.now)
         return
-    negotiation.agree(receiver, sender)
+    if reoffer is not None and reoffer.offer is not None:
+        call.exchange.passing = None
+        negotiation.agree(receiver, sender)
     tools.driver.endpoint.accept_offer(receiver.sip_id, body, tools.now)
+    tell_remotes(tools, call)
+
+
+def pass_reoffer_acknowledgement(tools: Tools, call: LiveCall, command: do.PassReofferAcknowledgement) -> None:
+    """Give the other party the answer to its offer, which the one that had asked for it sent in its ACK."""
+    call.exchange.passing = None
+    sender, receiver = call.leg(command.side), call.leg(command.side.other)
+    body = _passed_session(call, sender, receiver)
+    if body is not None:
+        negotiation.agree(receiver, sender)
+    tools.driver.endpoint.acknowledge(receiver.sip_id, body, tools.now)
     tell_remotes(tools, call)
 
 
 def refuse_reoffer(tools: Tools, call: LiveCall, command: do.RefuseReoffer) -> None:
     """Refuse a re-INVITE; what was agreed before stays."""
-    call.exchange.reoffer = None
-    for leg in (call.caller, call.destination):
-        leg.restore()
+    _take_reoffer(call, command.side)
     tools.driver.endpoint.refuse_offer(call.leg(command.side).sip_id, command.status, tools.now)
+
+
+def repeat_session(tools: Tools, call: LiveCall, command: do.RepeatSession) -> None:
+    """Bring a party back to what was agreed: it accepted a re-INVITE that the other had taken back."""
+    receiver, sender = call.leg(command.side), call.leg(command.side.other)
+    _take_reoffer(call, command.side.other)
+    call.exchange.session = None
+    tools.driver.endpoint.acknowledge(receiver.sip_id, None, tools.now)  # where it was asked for an offer
+    if sender.remote_session is None or receiver.local is None or not call.anchored:
+        body = receiver.own_session
+    else:
+        body = negotiation.relayed(sender.remote_session.serialize(), sender, receiver)
+    tools.driver.endpoint.reoffer(receiver.sip_id, body, tools.now)
 
 
 def recode_caller(tools: Tools, call: LiveCall, _: do.RecodeCaller) -> None:
@@ -283,6 +342,8 @@ SIGNALLING_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
     do.AcceptReoffer: accept_reoffer,
     do.PassReoffer: pass_reoffer,
     do.PassReofferAnswer: pass_reoffer_answer,
+    do.PassReofferAcknowledgement: pass_reoffer_acknowledgement,
+    do.RepeatSession: repeat_session,
     do.RefuseReoffer: refuse_reoffer,
     do.RecodeCaller: recode_caller,
 }

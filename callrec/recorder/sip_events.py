@@ -11,7 +11,9 @@ from callrec.calls.inputs import Side
 from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
+from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
 from callrec.sdp import SessionDescription, audio_of, is_unchanged
 from callrec.sip import events as sip
@@ -22,7 +24,8 @@ log = logging.getLogger("callrec.calls")
 def on_acknowledged(tools: Tools, call: LiveCall, event: sip.Acknowledged) -> None:
     """Read the answer that came in the ACK, where our 2xx made the offer (SIP-6)."""
     if event.reoffer:
-        return  # the session of a re-INVITE is in force since our 2xx
+        _on_reoffer_acknowledged(tools, call, event)
+        return
     call.exchange.session = event.answer
     if call.machine.state is not State.ANSWERING or call.caller.remote_session is not None:
         tools.feed(call, given.Acknowledged())
@@ -35,6 +38,33 @@ def on_acknowledged(tools: Tools, call: LiveCall, event: sip.Acknowledged) -> No
         return
     call.caller.codec = negotiation.playable_codec(audio)
     tools.feed(call, given.Acknowledged(usable=call.caller.codec is not None, held=audio.held))
+
+
+def _on_reoffer_acknowledged(tools: Tools, call: LiveCall, event: sip.Acknowledged) -> None:
+    """Read the answer in the ACK where a re-INVITE asked for an offer; any other is in force since our 2xx."""
+    side = call.side_of(event.leg)
+    call.exchange.session = event.answer
+    if event.answer is None:
+        tools.feed(call, given.ReofferAcknowledged(side, held=None))
+        return
+    leg, held = call.leg(side), False
+    if call.anchored:
+        try:
+            held = _read_late_answer(leg, event.answer)
+        except PeerError as error:
+            log.warning("call %s: the SDP in the ACK cannot be used: %s", call.call_id, error)
+            call.exchange.session = None
+            tools.feed(call, given.ReofferAcknowledged(side, held=None))
+            return
+    tell_remotes(tools, call)
+    tools.feed(call, given.ReofferAcknowledged(side, held))
+
+
+def _read_late_answer(leg: Leg, answer: bytes) -> bool:
+    before = leg.codec
+    audio = negotiation.read(leg, answer)
+    leg.codec = next((codec for codec in audio.codecs if before is not None and codec.is_same_as(before)), before)
+    return audio.held
 
 
 def on_hung_up(tools: Tools, call: LiveCall, event: sip.HungUp) -> None:
@@ -55,12 +85,12 @@ def on_cancelled(tools: Tools, call: LiveCall, event: sip.Cancelled) -> None:
 def on_progress(tools: Tools, call: LiveCall, event: sip.Progress) -> None:
     """The destination rings, or sends early media."""
     call.exchange.response, call.exchange.session = event.response, event.session
-    early = event.session is not None and _read_answer(call, event.session)
+    early = event.session is not None and _read_answer(call, event.session) and _agree(call)
     tools.feed(call, given.DestinationProgress(event.response.status, early))
 
 
 def _read_answer(call: LiveCall, session: bytes) -> bool:
-    """Read the destination's SDP; return whether its audio can be relayed."""
+    """Read the destination's SDP; return whether there is audio in it that can be relayed."""
     if not call.anchored:
         return False
     try:
@@ -68,27 +98,43 @@ def _read_answer(call: LiveCall, session: bytes) -> bool:
     except PeerError as error:
         log.info("call %s: the destination's SDP cannot be relayed: %s", call.call_id, error)
         return False
-    if call.arrival.incoming.offer is not None or call.answered_us:
+    return True
+
+
+def _agree(call: LiveCall) -> bool:
+    """Note the codec of both legs; return False where the destination did not take the one it was offered."""
+    if call.answered_us:
+        return negotiation.agree_on_single(call.caller, call.destination)
+    if call.arrival.incoming.offer is not None:
         negotiation.agree(call.caller, call.destination)
     return True
 
 
 def on_answered(tools: Tools, call: LiveCall, event: sip.Answered) -> None:
     """The destination answered."""
+    if call.machine.state is not State.DIALLING:
+        return  # it crossed what ended our INVITE, which the endpoint has hung up
     call.exchange.response, call.exchange.session = event.response, event.session
     leg = call.destination
     leg.established = True
-    readable = _read_answer(call, event.session) if event.session is not None else leg.audio is not None
-    if call.answered_us and not readable:
-        leg.over = True
-        tools.driver.endpoint.hang_up(leg.sip_id, tools.now)
-        tools.feed(call, given.DestinationFailed(488))
+    readable = event.session is not None and _read_answer(call, event.session)
+    agreed = readable and _agree(call)
+    if call.answered_us and not agreed:
+        _answer_unusable(tools, call, another_codec=readable)
         return
-    call.answered_at = tools.clock.now()
-    held = bool(readable and leg.audio is not None and leg.audio.held)
-    tools.feed(call, given.DestinationAnswered(held))
+    call.answered_at, call.heard_since = tools.clock.now(), tools.now
     if call.row is not None:
         call.row.change(CallChange(answered_at=call.answered_at), Event("call", "answered", call.call_id))
+    held = bool(readable and leg.audio is not None and leg.audio.held)
+    tools.feed(call, given.DestinationAnswered(held))
+
+
+def _answer_unusable(tools: Tools, call: LiveCall, *, another_codec: bool) -> None:
+    """Hang up a destination whose answer is of no use; one that answered in another codec may be asked again."""
+    call.destination.over = True
+    tools.driver.endpoint.hang_up(call.destination.sip_id, tools.now)
+    another = another_codec and negotiation.another_codec(call.caller, call.codecs_refused)
+    tools.feed(call, given.DestinationFailed(488, another_codec=another))
 
 
 _STATUS_OF_SILENCE = {"timeout": 408, "transport": 503}
@@ -107,19 +153,16 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
 def on_reoffered(tools: Tools, call: LiveCall, event: sip.Reoffered) -> None:
     """A party sent a re-INVITE: what does it say about hold?"""
     side = call.side_of(event.leg)
-    leg = call.leg(side)
-    call.exchange.reoffer = event
     if event.offer is None:
-        tools.feed(call, given.Reoffered(side, held=None))
+        call.exchange.reoffers[side] = event
+        tools.feed(call, given.Reoffered(side, held=None, late=True))
         return
     try:
         held = _held(call, side, event.offer)
     except PeerError as error:
-        call.exchange.reoffer = None
-        tools.driver.endpoint.refuse_offer(leg.sip_id, error.status, tools.now)
+        tools.driver.endpoint.refuse_offer(event.leg, error.status, tools.now)
         return
-    for each in (call.caller, call.destination):
-        each.remember()
+    call.exchange.reoffers[side] = event
     tools.feed(call, given.Reoffered(side, held))
 
 
@@ -138,16 +181,38 @@ def on_reoffer_answered(tools: Tools, call: LiveCall, event: sip.ReofferAnswered
     """A party accepted a re-INVITE of ours."""
     side = call.side_of(event.leg)
     if call.machine.state is State.RECODING and side is Side.CALLER:
-        tools.feed(call, given.CallerRecoded(accepted=_recoded(call, event.session)))
+        recoded = _recoded(call, event.session)
+        tell_remotes(tools, call)
+        tools.feed(call, given.CallerRecoded(accepted=recoded))
+        return
+    if call.exchange.passing is not side.other:
+        _take_repeated(tools, call, side, event.session)
         return
     call.exchange.session = event.session
-    held = False
-    if event.session is not None and call.anchored:
-        try:
-            held = audio_of(SessionDescription.parse(event.session)).held
-        except PeerError:
-            call.exchange.session = None
+    try:
+        if event.session is None:
+            raise PeerError("found no SDP in the answer to a re-INVITE")  # noqa: TRY301 - refused as one that is none
+        held = call.anchored and audio_of(SessionDescription.parse(event.session)).held
+    except PeerError as error:
+        log.warning("call %s: the answer to a re-INVITE cannot be used: %s", call.call_id, error)
+        call.exchange.session = None
+        tools.driver.endpoint.acknowledge(event.leg, None, tools.now)
+        tools.feed(call, given.ReofferFailed(side, 488))
+        return
     tools.feed(call, given.ReofferAnswered(side, held))
+
+
+def _take_repeated(tools: Tools, call: LiveCall, side: Side, session: bytes | None) -> None:
+    """Take the answer to a session that we repeated."""
+    if session is None or not call.anchored:
+        return
+    try:
+        negotiation.read(call.leg(side), session)
+    except PeerError as error:
+        log.info("call %s: the answer to a repeated session cannot be used: %s", call.call_id, error)
+        return
+    negotiation.agree(call.leg(side.other), call.leg(side))
+    tell_remotes(tools, call)
 
 
 def _recoded(call: LiveCall, session: bytes | None) -> bool:
@@ -173,10 +238,8 @@ def on_reoffer_failed(tools: Tools, call: LiveCall, event: sip.ReofferFailed) ->
 
 
 def on_reoffer_cancelled(tools: Tools, call: LiveCall, event: sip.ReofferCancelled) -> None:
-    """A party took its re-INVITE back: what was agreed before stays; the other side's answer finds nobody waiting."""
-    side = call.side_of(event.leg)
-    call.exchange.reoffer = None
-    tools.feed(call, given.ReofferFailed(side.other, 487))
+    """A party took its re-INVITE back: what was agreed before stays, and the other party is brought back to it."""
+    tools.feed(call, given.ReofferCancelled(call.side_of(event.leg)))
 
 
 # RFC 6086, 3311, 3515: INFO is taken (its digits are never stored, LAW-74); an UPDATE without SDP refreshes.

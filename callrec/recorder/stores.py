@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,8 @@ class Stores:
     lock: StateLock | None
     eraser: Eraser | None = None
     _completing: Tasks = field(default_factory=lambda: Tasks("stores"))
+    _discards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """Discarded audio whose key, files or row could not be reached yet."""
     _looks: int = 0
     _waiting: bool = False
 
@@ -100,16 +103,22 @@ class Stores:
         if self.eraser is None or call.keys is None or recording is None or self.keyring is None:
             return
         reason = ErasingReason.OPT_OUT if call.machine.why_not is Reason.OPT_OUT else ErasingReason.STOP
-        await self.keyring.destroy([call.keys.audio_key_id])
+        try:
+            await self.keyring.destroy([call.keys.audio_key_id])
+        except CallrecError as error:
+            log.warning("call %s: its audio key cannot be destroyed yet: %s", call.call_id, error)
         try:
             await asyncio.wait_for(recording.done.wait(), _DISCARD_LIMIT_S)
         except TimeoutError:
             log.warning("call %s: the media worker has not let go of its files yet", call.call_id)
+        discard = partial(
+            self.eraser.discard_audio, call.call_id, call.keys.audio_key_id, recording.recording_id, reason=reason
+        )
         try:
-            await self.eraser.discard_audio(call.call_id, call.keys.audio_key_id, recording.recording_id, reason=reason)
+            await discard()
         except CallrecError as error:
-            self._waiting = True
-            log.warning("call %s: its audio is destroyed; the rest follows later: %s", call.call_id, error)
+            self._discards.append(discard)
+            log.warning("call %s: discarding its audio is completed later: %s", call.call_id, error)
 
     async def tell(self, event: Event) -> None:
         """Tell an event that is about no call; without a catalogue it is only in the log."""
@@ -137,6 +146,9 @@ class Stores:
             if self.journal is not None and self.journal.used:
                 entered = await self.journal.replay(self.catalogue)
                 log.info("%d entries of the reserve journal are in the catalogue now", entered)
+            while self._discards:
+                await self._discards[0]()
+                del self._discards[0]
             if self._waiting and self.eraser is not None:
                 await self.eraser.resume()
                 self._waiting = False

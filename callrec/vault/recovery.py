@@ -82,6 +82,22 @@ def recover(directory: Path, now: datetime) -> list[Recovered]:
     return recovered
 
 
+def recover_recording(directory: Path, recording_id: str, started_at: datetime) -> list[Recovered]:
+    """Take up the parts of one recording whose writer is gone; as `recover`, while calls are going on.
+
+    Raises:
+        OSError: if the directory cannot be read.
+    """
+    recovered = []
+    for path in find_parts(directory, recording_id, started_at):
+        match = _NAME.fullmatch(path.name)
+        if match is None or match[3] != "partial":
+            continue
+        if (part := _try(path, recording_id, int(match[2]))) is not None:
+            recovered.append(part)
+    return recovered
+
+
 def find_parts(directory: Path, recording_id: str, started_at: datetime) -> list[Path]:
     """Return the paths of all parts of a recording, in order, in the folder of the UTC date of its first part."""
     return parts_in(directory / started_at.strftime("%Y/%m/%d"), recording_id)
