@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import secrets
 import signal
 from collections.abc import Callable
@@ -32,6 +34,8 @@ from callrec.tasks import Tasks
 
 log = logging.getLogger("callrec.service")
 
+_PRIORITY = -10
+_NEVER_BY_ITSELF = 1_000_000
 _NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
 
 
@@ -74,6 +78,7 @@ class Service:
             OperatorError: 78 where a socket cannot be had, 75 where another recorder has the state folder.
         """
         self._listen_to_signals()
+        _go_before_others()
         stores = await open_stores(self._settings, self._clock, self._health)
         try:
             await self._serve(stores)
@@ -93,15 +98,13 @@ class Service:
         desk = Desk(tools, hall, lambda: self._reload_notices(tools))
         publisher = Publisher(settings.mqtt, settings.node.id, stores.catalogue, desk.status, self._clock)
         desk.join(publisher)
-        server, watching = self._make_server(desk), Watching(tools, publisher)
+        server, watching = self._make_server(desk), Watching(tools, publisher, lambda: len(hall))
         try:
             await watching.look()
             await server.start()
             await tools.driver.start()
             self._start_tasks(tools, publisher, watching)
-            # What a start makes stays for good: the collector need not look through it again under calls.
-            gc.collect()
-            gc.freeze()
+            collect_garbage_rarely()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
             await self._until_ended(hall)
@@ -234,6 +237,26 @@ class Service:
         await tools.driver.peers.look_up()
         await self._load_prompts(tools)
         log.info("the configuration was reloaded")
+
+
+def collect_garbage_rarely() -> None:
+    """Keep the collector from looking through every live call while calls arrive.
+
+    Measured with 500 calls live at 50 a second: full collections of 190 to 460 ms that found next to nothing. What a
+    start makes stays for good; cycles that live long wait for a quiet moment (`Watching`).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, _NEVER_BY_ITSELF)
+
+
+def _go_before_others() -> None:
+    """Take the processor before ordinary work where the system allows it: a voice cannot wait.
+
+    Media workers inherit it; helper processes give it up again.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
 def tell_health(stores: Stores, tasks: Tasks, verb: str, problem: Problem) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from callrec.recorder.tools import Tools
 log = logging.getLogger("callrec.health")
 
 _EVERY_S = 1.0
+_COLLECT_EVERY_S = 60.0
+_COLLECT_AT_LATEST_S = 600.0
+_FEW_CALLS = 20
 _DISK_LIMIT_S = 2.0
 _CLOCK_JUMP = timedelta(seconds=5)
 
@@ -22,8 +27,10 @@ _CLOCK_JUMP = timedelta(seconds=5)
 class Watching:
     """Turns what it sees into the problems that `status` shows."""
 
-    def __init__(self, tools: Tools, publisher: Publisher) -> None:
+    def __init__(self, tools: Tools, publisher: Publisher, live: Callable[[], int]) -> None:
         self._tools = tools
+        self._live = live
+        self._collected_at = tools.now
         self._publisher = publisher
         self._disk: asyncio.Task[int] | None = None
         self._difference = tools.clock.now() - timedelta(seconds=tools.clock.monotonic())
@@ -46,10 +53,20 @@ class Watching:
 
     async def look(self) -> None:
         """Look once."""
+        self._collect_garbage()
         self._look_at_broker()
         self._look_at_clock()
         await self._tools.stores.look(self._tools.health)
         await self._look_at_disk()
+
+    def _collect_garbage(self) -> None:
+        """Collect what the automatic collector leaves alone: when few calls are live, or after ten minutes."""
+        now = self._tools.now
+        waited = now - self._collected_at
+        if waited < _COLLECT_EVERY_S or (self._live() > _FEW_CALLS and waited < _COLLECT_AT_LATEST_S):
+            return
+        self._collected_at = now
+        gc.collect()
 
     def _look_at_broker(self) -> None:
         lost = self._publisher.state is BrokerState.DISCONNECTED
