@@ -219,6 +219,9 @@ async def test_media_that_cannot_be_restored_is_told(
         spare = hall.service._fleet._spare
         assert spare is not None
         os.kill(spare.pid, signal.SIGKILL)
+        async with asyncio.timeout(10):
+            while hall.service._fleet._spare is not None:  # noqa: ASYNC110 - a state, told by no event
+                await asyncio.sleep(0.01)
         os.kill(hall.worker_pid, signal.SIGKILL)
         lost = await hall.event(MediaLost)
         assert lost.call_id == call.call
