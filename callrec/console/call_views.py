@@ -15,11 +15,13 @@ SHORT_ID = 8
 """Characters of an id in a table; any unique beginning names the call."""
 
 
-def local(text: str | None, zone: ZoneInfo, *, seconds: bool = True) -> str:
+WHOLE, TO_THE_MINUTE, WITHOUT_YEAR, TIME_ONLY = "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%m-%d %H:%M", "%H:%M:%S"
+
+
+def local(text: str | None, zone: ZoneInfo, pattern: str = WHOLE) -> str:
     """Return an RFC 3339 instant in local time, or a dash."""
     if not text:
         return NOTHING
-    pattern = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
     return datetime.fromisoformat(text).astimezone(zone).strftime(pattern)
 
 
@@ -49,17 +51,26 @@ def outcome(item: Item) -> str:
     return f"not recorded: {item.get('outcome_reason')}"
 
 
+def brief_outcome(item: Item) -> str:
+    """Return how a call ended, in at most 19 characters: the reason says what it was not recorded for."""
+    return outcome(item).removeprefix("not recorded: ")
+
+
 def call_columns(zone: ZoneInfo) -> Sequence[Column]:
     """Return the columns of a list of calls."""
     return (
         Column("ID", lambda item: str(item["call_id"])[:SHORT_ID]),
-        Column("REF", lambda item: str(item.get("call_reference") or NOTHING)),
-        Column("STARTED", lambda item: local(item.get("started_at"), zone)),
-        Column("WAY", lambda item: _ARROWS.get(str(item.get("direction")), NOTHING)),
+        Column("REF", lambda item: str(item.get("call_reference") or NOTHING), spare=True),
+        Column(
+            "STARTED",
+            lambda item: local(item.get("started_at"), zone),
+            brief=lambda item: local(item.get("started_at"), zone, WITHOUT_YEAR),
+        ),
+        Column("WAY", lambda item: _ARROWS.get(str(item.get("direction")), NOTHING), spare=True),
         Column("FROM", caller),
         Column("TO", lambda item: str(item.get("called_number") or NOTHING)),
         Column("LENGTH", lambda item: duration(item.get("duration_seconds")), right=True),
-        Column("OUTCOME", outcome),
+        Column("OUTCOME", outcome, brief=brief_outcome),
     )
 
 
@@ -78,7 +89,7 @@ def _facts(item: Item, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     for name, value in item.items():
         if name in special or value in (None, [], ()):
             continue
-        yield name.replace("_", " "), _text(name, value, zone)
+        yield name.removesuffix("_seconds").replace("_", " "), _text(name, value, zone)
     if notice := item.get("notice"):
         yield "notice", _notice(notice)
     for hold in item.get("holds") or ():
@@ -105,7 +116,7 @@ def _notice(notice: Mapping[str, Any]) -> str:
 
 def _leg(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
     packets = f"{leg.get('packets_received')} packets, {leg.get('packets_lost')} lost"
-    span = f"{local(leg.get('started_at'), zone)} to {local(leg.get('ended_at'), zone)}"
+    span = " to ".join(local(leg.get(name), zone, TIME_ONLY) for name in ("started_at", "ended_at"))
     return f"{leg.get('peer')}, {leg.get('codec')}, {packets}, {span}"
 
 

@@ -10,8 +10,8 @@ from callrec.console.session import Session, with_session
 
 _COLUMNS = (
     Column("KEY", lambda item: item["key"]),
-    Column("VALUE", lambda item: item["value"]),
-    Column("FROM", lambda item: item["origin"]),
+    Column("VALUE", lambda item: item["value"], text=True),
+    Column("FROM", lambda item: item["origin"], brief=lambda item: str(item["origin"]).rpartition("/")[2]),
 )
 
 
@@ -32,8 +32,9 @@ def check(session: Session) -> None:
         "routes": len(settings.route),
         "capture_rules": len(settings.capture_rule),
     }
-    counts = f"{document['peers']} peers, {document['routes']} routes, {document['capture_rules']} capture rules"
-    print_document(document, session.output, lambda: [f"{document['path']} is valid: {counts}."])
+    names = ("peers", "routes", "capture_rules")
+    counts = ", ".join(f"{name.replace('_', ' ')}: {document[name]}" for name in names)
+    print_document(document, session.output, lambda: [f"{document['path']} is valid ({counts})."])
 
 
 @config.command()

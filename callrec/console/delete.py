@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from callrec.console.call_views import call_columns
+from callrec.console.call_views import SHORT_ID, call_columns
 from callrec.console.options import Command, Output
 from callrec.console.output import pretty, print_items, print_table
 from callrec.console.session import Session, say, with_session
@@ -69,6 +69,14 @@ def _lines(result: Json) -> Iterator[str]:
         yield "No such call was found; nothing was deleted."
         return
     for item in result["items"]:
-        stores = ", ".join(f"{store}: {state}" for store, state in item["stores"].items())
-        yield f"{item['call_id'][:8]}  {stores}  {'verified: gone' if item['verified'] else 'NOT VERIFIED'}"
+        verdict = "verified: gone" if item["verified"] else "NOT VERIFIED"
+        yield f"{item['call_id'][:SHORT_ID]}  {verdict}  ({_stores(item['stores'])})"
     yield f"Deleted {_count(result['items'])}."
+
+
+def _stores(stores: Mapping[str, str]) -> str:
+    """Return what the stores say, those of one word together."""
+    said: dict[str, list[str]] = {}
+    for store, state in stores.items():
+        said.setdefault(state.replace("_", " "), []).append(store)
+    return "; ".join(f"{', '.join(names)} {state}" for state, names in said.items())

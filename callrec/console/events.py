@@ -63,7 +63,7 @@ def _readable(document: Json, zone: ZoneInfo) -> str:
     reason = data.get("outcome_reason") or data.get("reason") or data.get("code") or ""
     kind = str(document["type"]).removeprefix("com.callrec.").removesuffix(".v1").replace(".", "/")
     text = (
-        f"{int(document['sequence']):>8}  {local(document.get('time'), zone)}  {kind:<20}  {_subject(document)[:8]:<8}"
+        f"{int(document['sequence']):>6}  {local(document.get('time'), zone)}  {kind:<20}  {_subject(document)[:8]:<8}"
     )
     return printable(f"{text}  {reason}").rstrip()
 

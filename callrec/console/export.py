@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import click
 
+from callrec.console.call_views import SHORT_ID
 from callrec.console.fetch import Fetched, fetch
 from callrec.console.options import Command
 from callrec.console.output import Column, print_items
@@ -22,8 +23,8 @@ from callrec.errors import CallrecError, ExitCode, OperatorError
 FORMATS = ("wav", "flac", "mp3", "opus", "pcapng")
 
 _COLUMNS = (
-    Column("ID", lambda item: item["call_id"]),
-    Column("FILE", lambda item: item["path"]),
+    Column("ID", lambda item: item["call_id"], brief=lambda item: str(item["call_id"])[:SHORT_ID]),
+    Column("FILE", lambda item: item["path"], text=True),
     Column("BYTES", lambda item: str(item["bytes"]), right=True),
 )
 

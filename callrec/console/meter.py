@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from callrec.console.call_views import duration
 from callrec.errors import CallrecError
 
 if TYPE_CHECKING:
@@ -86,14 +85,23 @@ def decibels(samples: NDArray[np.int16]) -> float:
 
 def meter_lines(sound: Sound) -> Iterator[str]:
     """Give a heading and about forty lines, each a stretch of time with the bars of both sides."""
-    yield f"{'':>8}  {'LEFT, outside':<{_BAR + 8}}  RIGHT, our side"
+    yield f"{'':>9}  {'LEFT, outside':<{_BAR + 8}}  RIGHT, our side"
     for level in levels(sound, max(_SHORTEST_WINDOW_S, sound.seconds / _ROWS)):
         yield meter_line(level)
 
 
 def meter_line(level: Level) -> str:
     """Return one line of the meter."""
-    return f"{duration(level.start_s):>8}  {_bar(level.left_db)}  {_bar(level.right_db)}"
+    return f"{_moment(level.start_s):>9}  {_bar(level.left_db)}  {_bar(level.right_db)}"
+
+
+def _moment(seconds: float) -> str:
+    """Return a moment of the recording to a tenth of a second, cut off: two lines never show the same."""
+    tenths = int(seconds * 10 + 1e-6)
+    minutes, tenths = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    clock = f"{minutes:02}:{tenths // 10:02}.{tenths % 10}"
+    return f"{hours}:{clock}" if hours else clock
 
 
 def _bar(level_db: float) -> str:

@@ -21,7 +21,7 @@ _COLUMNS = (
     Column("VERSION", lambda item: str(item["version"]), right=True),
     Column("LANGUAGE", lambda item: item["language"]),
     Column("SECONDS", lambda item: f"{item['duration_ms'] / 1000:.1f}", right=True),
-    Column("TEXT", lambda item: item["text"]),
+    Column("TEXT", lambda item: item["text"], text=True),
 )
 
 

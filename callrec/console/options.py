@@ -146,6 +146,6 @@ class Group(_TakesThem, click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command, without importing any."""
         lines = [(name, self._lazy[name].help) for name in self._lazy]
-        lines += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        lines += [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
         with formatter.section("Commands"):
             formatter.write_dl(lines)

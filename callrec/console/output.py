@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import click
 
@@ -18,6 +19,7 @@ Item = Mapping[str, Any]
 
 _FORMULA = re.compile(r"[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[0-9*.]+")
+_BETWEEN, _LEAST_TEXT = 2, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class Column:
     heading: str
     cell: Callable[[Item], str]
     right: bool = False
+    brief: Callable[[Item], str] | None = None
+    """What stands there instead where the window is too narrow for the table."""
+    spare: bool = False
+    """Whether the column may be left out of a window that is too narrow even so."""
+    text: bool = False
+    """Whether its words go on in the next line; other columns are broken only where nothing else helps."""
 
 
 def print_document(document: Item, output: Output, lines: Callable[[], Iterable[str]]) -> None:
@@ -76,12 +84,38 @@ def compact(document: Any) -> str:
 
 def print_table(items: Sequence[Item], columns: Sequence[Column]) -> None:
     """Print a table: fitted to the window on a terminal, in full where a program reads it."""
-    rows = [[printable(column.cell(item)) for column in columns] for item in items]
     if sys.stdout.isatty():
-        _print_fitted(rows, columns)
-    else:
-        for line in _plain_lines(rows, columns):
-            click.echo(line)
+        room = shutil.get_terminal_size().columns
+        rows, columns = fit(items, columns, room)
+        _print_fitted(rows, columns, room)
+        return
+    for line in _plain_lines(_rows(items, columns), columns):
+        click.echo(line)
+
+
+def _rows(items: Iterable[Item], columns: Sequence[Column]) -> list[list[str]]:
+    return [[printable(column.cell(item)) for column in columns] for item in items]
+
+
+def fit(items: Sequence[Item], columns: Sequence[Column], room: int) -> tuple[list[list[str]], Sequence[Column]]:
+    """Return the cells of a table that fits into `room` characters as far as brief cells and spare columns allow."""
+    brief = [replace(column, cell=column.brief or column.cell) for column in columns]
+    narrow = [column for column in brief if not column.spare]
+    for attempt in (columns, brief, narrow):
+        rows = _rows(items, attempt)
+        if _width(rows, attempt) <= room:
+            break
+    return rows, attempt
+
+
+def _width(rows: list[list[str]], columns: Sequence[Column]) -> int:
+    """Return how many characters a table needs; a column of text needs twenty at least."""
+    widths = (max(len(row[place]) for row in rows) for place in range(len(columns)))
+    needs = (
+        max(len(column.heading), min(width, _LEAST_TEXT) if column.text else width)
+        for column, width in zip(columns, widths, strict=True)
+    )
+    return sum(needs) + _BETWEEN * (len(columns) - 1)
 
 
 def printable(text: str) -> str:
@@ -89,18 +123,21 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
-def _print_fitted(rows: list[list[str]], columns: Sequence[Column]) -> None:
-    from rich import box  # noqa: PLC0415  100 ms that only a table on a terminal pays
-    from rich.console import Console  # noqa: PLC0415
+def _print_fitted(rows: list[list[str]], columns: Sequence[Column], room: int) -> None:
+    """Print a table in which no id, number or time is broken or cropped, unless it fits no other way."""
+    from rich.console import Console  # noqa: PLC0415  100 ms that only a table on a terminal pays
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    fits = _width(rows, columns) <= room
+    table = Table(box=None, padding=(0, _BETWEEN, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column.heading, justify="right" if column.right else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if column.right else "left"
+        table.add_column(column.heading, justify=side, overflow="fold", no_wrap=fits and not column.text)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(table)
+    # With a height, rich takes the width from us also on a terminal that calls itself dumb.
+    Console(highlight=False, width=room, height=25).print(table)
 
 
 def _plain_lines(rows: list[list[str]], columns: Sequence[Column]) -> Iterable[str]:
@@ -111,7 +148,7 @@ def _plain_lines(rows: list[list[str]], columns: Sequence[Column]) -> Iterable[s
             cell.rjust(width) if column.right else cell.ljust(width)
             for cell, width, column in zip(row, widths, columns, strict=True)
         )
-        yield "  ".join(cells).rstrip()
+        yield (" " * _BETWEEN).join(cells).rstrip()
 
 
 def _print_separated(items: Sequence[Item], output: Output) -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from callrec.console.call_views import local
+from callrec.console.call_views import TO_THE_MINUTE, local
 from callrec.console.options import Command
 from callrec.console.output import print_document
 from callrec.console.session import Session, with_session
@@ -29,12 +29,17 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     yield f"callrec {document.get('version')}, process {document.get('pid')}: {state}"
     yield f"{'calls in progress:':<22}{document.get('active_calls')}"
     for worker in document.get("workers") or ():
-        yield f"{'media worker:':<22}process {worker.get('pid')}, {worker.get('calls')} calls"
-    yield f"{'broker:':<22}{document.get('broker')}, {document.get('outbox')} events waiting"
-    if requests := document.get("requests"):
-        due = local(requests.get("next_due"), zone, seconds=False)
+        yield f"{'media worker:':<22}process {worker.get('pid')}, {_count(worker.get('calls'), 'call')}"
+    yield f"{'broker:':<22}{document.get('broker')}, {_count(document.get('outbox'), 'event')} waiting"
+    requests = document.get("requests") or {}
+    if requests.get("open"):
+        due = local(requests.get("next_due"), zone, TO_THE_MINUTE)
         counts = f"{requests.get('open')} open, {requests.get('overdue')} overdue"
         yield f"{'deletion requests:':<22}{counts}, next due {due}"
     for problem in document.get("problems") or ():
         code = click.style(problem["code"], fg="red", bold=True)
         yield f"{'problem:':<22}{code} since {local(problem.get('since'), zone)}: {problem.get('text')}"
+
+
+def _count(number: object, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from callrec.console.call_views import SHORT_ID
 from callrec.console.options import Group, Output
 from callrec.console.output import Column, compact, pretty, print_items, print_table
 from callrec.console.session import Session, with_session
@@ -18,9 +19,19 @@ Json = dict[str, Any]
 _BAD = frozenset({"missing", "damaged"})
 _COLUMNS = (
     Column("STATE", lambda item: str(item["state"])),
-    Column("RECORDING", lambda item: str(item.get("recording_id") or "-")),
-    Column("CALL", lambda item: str(item.get("call_id") or "-")),
-    Column("FOUND", lambda item: f"{item['path']}: {item['found']}" if item.get("path") else str(item["found"])),
+    Column(
+        "RECORDING",
+        lambda item: str(item.get("recording_id") or "-"),
+        brief=lambda item: str(item.get("recording_id") or "-")[:SHORT_ID],
+    ),
+    Column(
+        "CALL",
+        lambda item: str(item.get("call_id") or "-"),
+        brief=lambda item: str(item.get("call_id") or "-")[:SHORT_ID],
+    ),
+    Column(
+        "FOUND", lambda item: f"{item['path']}: {item['found']}" if item.get("path") else str(item["found"]), text=True
+    ),
 )
 
 

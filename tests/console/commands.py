@@ -41,10 +41,12 @@ def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) ->
     return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def run_at_terminal(answer: str, *arguments: str | Path) -> Ran:
+def run_at_terminal(answer: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> Ran:
     """Run a command at a terminal where a person types an answer; all it prints comes as `out`."""
     master, slave = pty.openpty()
-    process = subprocess.Popen([COMMAND, *arguments], stdin=slave, stdout=slave, stderr=slave, close_fds=True)
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
+    command = [COMMAND, *arguments]
+    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, env=environment)
     os.close(slave)
     os.write(master, answer.encode())
     output = b""

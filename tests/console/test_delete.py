@@ -23,7 +23,7 @@ def test_yes_deletes_and_prints_what_each_store_did(served: Desk) -> None:
     served.recorder.items = [item_of(1), item_of(2)]
     ran = served.run("delete", "00000001", "--yes", "--reason", "letter of 3 May")
     assert ran.code == 0
-    assert "keyring: destroyed, recordings: removed  verified: gone" in ran.out
+    assert "verified: gone  (keyring destroyed; recordings removed)" in ran.out
     assert [item["sequence"] for item in served.recorder.items] == [2]
     assert served.recorder.reasons == [f"{ME}: letter of 3 May"]
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.api.fake_recorder import item_of
-from tests.console.commands import run
+from tests.console.commands import run, run_at_terminal
 from tests.console.conftest import Desk
 
 
@@ -156,3 +156,30 @@ def test_a_configuration_that_is_not_there_is_78(desk: Desk) -> None:
     ran = run("find", "--config", desk.folder / "other.toml")
     assert (ran.code, ran.out) == (78, "")
     assert "other.toml" in ran.err
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_table_of_calls_is_whole_on_a_terminal(served: Desk, columns: int) -> None:
+    """At 80 columns nothing is broken or cropped: each call is one line with id, numbers and reason whole."""
+    items = [item_of(1) | {"outcome": "not_recorded", "outcome_reason": "abandoned_in_notice", "in_progress": False}]
+    served.recorder.items = items
+    socket = str(served.folder / "api.sock")
+    ran = run_at_terminal("", "--socket", socket, "find", environment={"COLUMNS": str(columns), "TERM": "dumb"})
+    heading, line = ran.out.splitlines()
+    assert len(heading) <= columns
+    assert len(line.rstrip()) <= columns
+    for name in ("presentation_number", "called_number", "outcome_reason"):
+        assert str(items[0][name]) in line
+    assert items[0]["call_id"][:8] in line
+    assert ("REF" in heading) is (columns == 120)
+
+
+def test_a_window_too_narrow_for_anything_loses_no_character(served: Desk) -> None:
+    """Where even the narrow table does not fit, cells go on in the next line and are not cropped."""
+    served.recorder.items = [item_of(1)]
+    socket = str(served.folder / "api.sock")
+    ran = run_at_terminal("", "--socket", socket, "find", environment={"COLUMNS": "50", "TERM": "dumb"})
+    shown = "".join("".join(line.split()) for line in ran.out.splitlines()[1:])
+    assert sorted(shown).count("+") == 2
+    assert all(len(line.rstrip()) <= 50 for line in ran.out.splitlines())
+    assert len(shown) >= sum(len(str(item_of(1)[name])) for name in ("presentation_number", "called_number"))
