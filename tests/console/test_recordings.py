@@ -7,8 +7,10 @@ import subprocess
 import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from callrec.console.meter import Sound, meter_lines
 from tests.api.fake_recorder import item_of
 from tests.console.commands import COMMAND, run
 from tests.console.conftest import Desk
@@ -149,3 +151,10 @@ def test_without_a_sound_device_the_levels_are_shown(recorded: Desk) -> None:
     assert ran.code == 0
     assert "LEFT" in ran.out
     assert "no sound device" in ran.err
+
+
+def test_no_two_lines_of_the_meter_show_the_same_moment() -> None:
+    """A short recording is shown in steps of half a second, and each line says which."""
+    sound = Sound(8000, np.zeros((2, 8000 * 3), np.int16))
+    moments = [line.split()[0] for line in list(meter_lines(sound))[1:]]
+    assert moments == ["00:00.0", "00:00.5", "00:01.0", "00:01.5", "00:02.0", "00:02.5"]
