@@ -77,7 +77,7 @@ def _segments(started: datetime, recovered: Sequence[Recovered]) -> list[Segment
         begin = max(0, (part.started_at_ns - started_ns) // 1_000_000)
         previous = segments[-1].end_ms if segments else 0
         if begin > previous:
-            segments.append(Segment(previous, begin, GAP, "worker"))
+            segments.append(Segment(previous, begin, GAP, "interrupted"))
         segments.append(Segment(max(begin, previous), begin + part.duration_ms, RECORDED))
     return segments
 

@@ -20,6 +20,7 @@ _EVERY_S = 1.0
 _COLLECT_EVERY_S = 60.0
 _COLLECT_AT_LATEST_S = 600.0
 _FEW_CALLS = 20
+_FIRST_CONNECTION_S = 5.0
 _DISK_LIMIT_S = 2.0
 _CLOCK_JUMP = timedelta(seconds=5)
 
@@ -30,7 +31,7 @@ class Watching:
     def __init__(self, tools: Tools, publisher: Publisher, live: Callable[[], int]) -> None:
         self._tools = tools
         self._live = live
-        self._collected_at = tools.now
+        self._started_at = self._collected_at = tools.now
         self._publisher = publisher
         self._disk: asyncio.Task[int] | None = None
         self._difference = tools.clock.now() - timedelta(seconds=tools.clock.monotonic())
@@ -70,6 +71,8 @@ class Watching:
 
     def _look_at_broker(self) -> None:
         lost = self._publisher.state is BrokerState.DISCONNECTED
+        if lost and self._tools.now - self._started_at < _FIRST_CONNECTION_S:
+            return  # the first connection is still under way
         reason = self._publisher.reason or "not connected yet"
         text = f"the MQTT broker is not connected: {reason}; events wait in the outbox" if lost else None
         self._tools.health.set(Code.BROKER_DISCONNECTED, text)
