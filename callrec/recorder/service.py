@@ -11,8 +11,9 @@ import secrets
 import signal
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
+import callrec
 from callrec.catalogue.values import Event
 from callrec.clock import Clock, SystemClock
 from callrec.errors import CallrecError, ConfigurationError, ExitCode
@@ -107,9 +108,10 @@ class Service:
             collect_garbage_rarely()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
-            await self._until_ended(hall)
+            self._tell(stores, "started", {"version": callrec.__version__, "pid": os.getpid()})
+            await self._until_ended(hall, stores)
         finally:
-            await self._stop(tools, server, publisher)
+            await self._stop(tools, hall, server, publisher)
 
     def _start_tasks(self, tools: Tools, publisher: Publisher, watching: Watching) -> None:
         self._tasks.start("mqtt", publisher.run())
@@ -195,12 +197,13 @@ class Service:
             self._at_once.set()
         self._terminate.set()
 
-    async def _until_ended(self, hall: Hall) -> None:
+    async def _until_ended(self, hall: Hall, stores: Stores) -> None:
         """Wait for SIGTERM, then drain; a second SIGTERM seals now."""
         await self._terminate.wait()
         limit = float(self._settings.sip.drain_seconds)
         self._notifier.stopping(f"draining {len(hall)} calls")
         log.info("draining: %d calls run on for at most %d s; a second SIGTERM seals them now", len(hall), limit)
+        self._tell(stores, "stopping", {"reason": "drain", "active_calls": len(hall)})
         hall.draining = True
         drain = self._tasks.start("drain", hall.drain(limit))
         at_once = self._tasks.start("at-once", self._at_once.wait())
@@ -208,9 +211,14 @@ class Service:
         if len(hall):
             await hall.seal_all()
 
-    async def _stop(self, tools: Tools, server: Server, publisher: Publisher) -> None:
+    def _tell(self, stores: Stores, verb: str, data: dict[str, Any]) -> None:
+        """Tell how the recorder itself is, without waiting for a disk."""
+        self._tasks.start(f"system-{verb}", stores.tell(Event("system", verb, None, data)))
+
+    async def _stop(self, tools: Tools, hall: Hall, server: Server, publisher: Publisher) -> None:
         await server.stop()
         await tools.driver.stop()
+        await hall.stop()
         await publisher.stop()
         await tools.media.stop()
 
@@ -261,5 +269,4 @@ def _go_before_others() -> None:
 
 def tell_health(stores: Stores, tasks: Tasks, verb: str, problem: Problem) -> None:
     """Tell the world that something is wrong, or mended."""
-    event = Event("system", verb, None, {"code": problem.code.value, "since": problem.as_dict()["since"]})
-    tasks.start(f"system-{verb}", stores.tell(event))
+    tasks.start(f"system-{verb}", stores.tell(Event("system", verb, None, problem.as_dict())))
