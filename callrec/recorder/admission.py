@@ -35,6 +35,10 @@ class Admission:
         self._tools = tools
         self._tasks = Tasks("calls")
 
+    async def stop(self) -> None:
+        """Let go of what still works for calls: the stores it works on are about to be closed."""
+        await self._tasks.stop()
+
     def admit(self, event: IncomingCall, *, live: int, draining: bool) -> LiveCall | None:
         """Return the call that an INVITE becomes; None where it was answered with an error.
 

@@ -195,6 +195,10 @@ class Hall:
         except TimeoutError:
             log.warning("%d calls still live after %d s of draining: they are ended and sealed", len(self), limit_s)
 
+    async def stop(self) -> None:
+        """Let go of calls whose end could not be written in time; the next start writes it."""
+        await self._admission.stop()
+
     async def seal_all(self) -> None:
         """Hang up every call and seal what was recorded, within two seconds."""
         self.draining = True

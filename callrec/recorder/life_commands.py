@@ -156,9 +156,6 @@ async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
         leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
     try:
         await _release(tools, call)
-    except Exception:
-        log.exception("internal error: call %s: its media was not released in order", call.call_id)
-    try:
         await _end_row(tools, call, outcome, ended_at)
     finally:
         tools.media.close_call(call.call_id)
@@ -166,6 +163,13 @@ async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
 
 
 async def _release(tools: Tools, call: LiveCall) -> None:
+    try:
+        await _release_in_order(tools, call)
+    except Exception:
+        log.exception("internal error: call %s: its media was not released in order", call.call_id)
+
+
+async def _release_in_order(tools: Tools, call: LiveCall) -> None:
     recording = call.recording
     if recording is not None and not recording.discarded:
         tools.media.seal(call.call_id)
