@@ -146,6 +146,21 @@ async def test_a_second_sigterm_seals_within_two_seconds() -> None:
     await house.check("complete", "no_capture_rule", "abandoned_in_notice")
 
 
+@virtual
+async def test_what_cannot_be_sealed_in_time_is_let_go() -> None:
+    """FAIL-2: after two seconds the recorder ends whatever its disk does; the next start ends the row."""
+    house = HallHouse()
+    talk = await connect(house)
+    house.media.seal_s = None
+    await house.hall.seal_all()
+    await house.pbx.await_event(sip.HungUp)
+    await house.hall.stop()
+    assert len(house.hall) == 0
+    assert not house.media.legs
+    assert house.item().end is None
+    assert talk
+
+
 # Rows and stores
 
 

@@ -86,6 +86,7 @@ class JournalDouble:
         self.opened: dict[str, NewCall] = {}
         self.ended: dict[str, CallEnd] = {}
         self.told: dict[str, list[str]] = {}
+        self._kept: dict[str, tuple[NewCall, CallEnd, Sequence[Event]]] = {}
         self.delay_s = 0.0
 
     @property
@@ -99,7 +100,24 @@ class JournalDouble:
     async def keep_end(self, new: NewCall, end: CallEnd, events: Sequence[Event] = ()) -> None:
         await asyncio.sleep(self.delay_s)
         self.ended[new.call_id] = end
+        self._kept[new.call_id] = new, end, events
         self.told[new.call_id] = [f"{event.noun}/{event.verb}" for event in events]
+
+
+    async def replay(self, catalogue: CatalogueDouble) -> int:
+        """Enter what waits, each call once, as the journal does."""
+        count = self.used
+        for call_id, new in list(self.opened.items()):
+            if call_id not in catalogue.rows:
+                await catalogue.open_call(new, [Event("call", "started", call_id)])
+            del self.opened[call_id]
+        for call_id, (new, end, events) in list(self._kept.items()):
+            if call_id not in catalogue.rows:
+                await catalogue.open_call(new, [Event("call", "started", call_id)])
+            if catalogue.rows[call_id].end is None:
+                await catalogue.end_call(call_id, end, events)
+            del self._kept[call_id], self.ended[call_id]
+        return count
 
 
 class KeyringDouble:
