@@ -103,7 +103,6 @@ class JournalDouble:
         self._kept[new.call_id] = new, end, events
         self.told[new.call_id] = [f"{event.noun}/{event.verb}" for event in events]
 
-
     async def replay(self, catalogue: CatalogueDouble) -> int:
         """Enter what waits, each call once, as the journal does."""
         count = self.used
