@@ -5,6 +5,7 @@ Everything here needs root, as `./test` has it. What is mounted is always unmoun
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -59,24 +60,16 @@ class Disk:
     def _filler(self) -> Path:
         return self.folder / "filler"
 
-    def fill(self) -> None:
-        """Leave not one byte free."""
+    def fill(self, *, leave: int = 0) -> None:
+        """Leave no more than so many bytes free."""
         with self._filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
             _write_for_ever(file)
+        if leave:
+            os.truncate(self._filler, self._filler.stat().st_size - leave)
 
     def free(self) -> None:
         """Make room again."""
         self._filler.unlink()
-
-    # -- a disk that cannot be written
-
-    def refuse_writes(self) -> None:
-        """Let nothing be written, not even by root, though files are open: every write ends with EROFS or waits."""
-        _must("mount", "-o", "remount,ro", str(self.folder))
-
-    def take_writes(self) -> None:
-        """Let it be written again."""
-        _must("mount", "-o", "remount,rw", str(self.folder))
 
     def unmount(self) -> None:
         """Take the file system away; nobody may use it any longer."""
@@ -120,3 +113,18 @@ def _mounted(folder: Path, kind: str, size_mib: int, image: Path) -> Disk:
         shutil.rmtree(folder / "lost+found")
         folder.chmod(0o700)
     return Disk(folder)
+
+
+@contextmanager
+def unwritable(recorder: Recorder, folder: Path) -> Iterator[None]:
+    """Let nothing under a folder be written, not even by root; the recorder is restarted before and afterwards."""
+    recorder.stop()
+    _must("mount", "--bind", str(folder), str(folder))
+    try:
+        _must("mount", "-o", "remount,bind,ro", str(folder))
+        recorder.restart()
+        yield
+    finally:
+        recorder.stop()
+        Disk(folder).unmount()
+    recorder.restart()

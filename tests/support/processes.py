@@ -131,6 +131,11 @@ class Mosquitto:
         if self._program is not None:
             self._program.kill()
 
+    def signal(self, number: signal.Signals) -> None:
+        """Freeze it, or let it go on."""
+        assert self._program is not None, "the broker was not started"
+        self._program.signal(number)
+
     def _listens(self) -> bool:
         assert self._program is not None
         assert self._program.running, f"mosquitto ended:\n{self._program.output}"

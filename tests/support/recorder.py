@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import http.client
 import json
 import os
 import pwd
@@ -281,6 +282,18 @@ class Recorder:
         outcome = self.run("status", "--json")
         assert outcome.code in {0, 1}, outcome.err
         said: dict[str, Any] = outcome.json
+        return said
+
+    def status_now(self) -> dict[str, Any]:
+        """Ask the recorder itself, without the half second that starting a command takes."""
+        connection = http.client.HTTPConnection("callrec", timeout=10)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.directory / "api.sock"))
+        try:
+            connection.request("GET", "/api/v1/status")
+            said: dict[str, Any] = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
         return said
 
     def wait_items(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
