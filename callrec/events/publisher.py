@@ -102,8 +102,7 @@ class Publisher:
         self._stopping = True
         self._more.set()
         if self._state is BrokerState.CONNECTED:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), limit_s)
+            await _happened(self._ended, limit_s)
 
     async def run(self) -> None:
         """Keep the broker connected and the outbox empty until `stop` or cancellation."""
@@ -148,8 +147,7 @@ class Publisher:
         self._attempt += 1
         while not self._stopping and (left := deadline - self._clock.monotonic()) > 0:
             self._more.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._more.wait(), left)
+            await _happened(self._more, left)
         self._more.set()  # whatever woke us is still to be looked at
 
     # One connection
@@ -193,8 +191,8 @@ class Publisher:
                 if due or self._health() != health:
                     await self._refresh(client)
                     refreshed, health = self._clock.monotonic(), self._health()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._more.wait(), self._pace.refresh_s)
+                _still_wanted()
+                await _happened(self._more, self._pace.refresh_s)
         except (aiomqtt.MqttError, CallrecError, OSError) as error:
             return error
 
@@ -261,6 +259,24 @@ class Publisher:
         if upto > self._marked:
             await self._outbox.mark_published(upto)
             self._marked = upto
+
+
+async def _happened(event: asyncio.Event, limit_s: float) -> None:
+    """Wait for an event, but not longer than a limit.
+
+    Not by `asyncio.wait_for`: that of Python 3.11 forgets a cancellation that comes in the moment of the event
+    (gh-86296), and the task would work on for a connection that is gone.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+
+
+def _still_wanted() -> None:
+    """Take up a cancellation that aiomqtt's own `wait_for` forgot because the broker answered in the same moment."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _watched(client: aiomqtt.Client) -> Exception:

@@ -197,6 +197,20 @@ async def test_no_event_is_lost_over_three_restarts_of_the_broker(broker: Broker
         assert subscriber.payloads("callrec/rec1/state").count(b"online") >= 4
 
 
+async def test_a_loss_is_noticed_while_events_keep_coming(broker: Broker) -> None:
+    """A wake in the very moment of the loss does not leave the publisher waiting on a dead connection."""
+    async with publishing(settings_of(broker), MemoryOutbox()) as publisher:
+        for _ in range(8):
+            await until(lambda: publisher.state is BrokerState.CONNECTED, "connected")
+            stopping = asyncio.get_running_loop().run_in_executor(None, broker.stop)
+            async with asyncio.timeout(LIMIT_S / 3):
+                while publisher.state is BrokerState.CONNECTED:
+                    publisher.wake()
+                    await asyncio.sleep(0)
+            await stopping
+            await asyncio.to_thread(broker.start)
+
+
 async def test_a_crash_before_the_mark_sends_the_event_again_with_the_same_id(broker: Broker) -> None:
     """Kill between publish and mark: at least once, and recognisable."""
     outbox = MemoryOutbox()
