@@ -184,6 +184,17 @@ def test_a_machine_that_is_set_up_has_no_red_line(served: Desk) -> None:
     assert "recorder: runs as process" in ran.out
 
 
+def test_a_master_key_that_only_the_service_sees_is_no_failure(served: Desk) -> None:
+    """As installed, the key is a credential of the service: the doctor believes the recorder that has it open."""
+    served.run("keys", "init")
+    (served.folder / "secrets" / "master-key").unlink()
+    keys = {item["check"]: item for item in served.run("doctor", "--json").document["items"]}["keys"]
+    assert keys["state"] == "ok"
+    served.recorder.problems = [{"code": "keys_unavailable", "since": "2026-11-22T10:00:00Z", "text": "no key"}]
+    keys = {item["check"]: item for item in served.run("doctor", "--json").document["items"]}["keys"]
+    assert keys["state"] == "failed"
+
+
 def test_the_doctor_finds_a_port_that_is_held_and_a_broker_that_is_away(desk: Desk) -> None:
     """What cannot be bound or reached is named, with the command that shows why."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:
