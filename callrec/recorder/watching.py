@@ -93,7 +93,9 @@ class Watching:
         if self._disk is None or self._disk.done():
             self._disk = asyncio.ensure_future(asyncio.to_thread(_free_bytes, folder))  # noqa: TID251 - awaited below
         try:
-            free = await asyncio.wait_for(asyncio.shield(self._disk), _DISK_LIMIT_S)
+            # Not wait_for: Python 3.11 forgets a cancellation that meets the answer, and this loop would not end.
+            async with asyncio.timeout(_DISK_LIMIT_S):
+                free = await asyncio.shield(self._disk)
         except TimeoutError:
             text = f"{folder} does not answer; mend the disk, calls pass unrecorded until then"
             tools.health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="disk")
