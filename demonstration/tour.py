@@ -224,8 +224,7 @@ class Tour:
     def call_by_sipp(self) -> None:
         sipp = find_program("sipp")
         if sipp is None:
-            self.stage.tell("(SIPp is not installed: the second call is left out)")
-            return
+            raise DemoError("sipp is missing; ./demo installs it (sip-tester)")
         self.stage.step("A second caller: SIPp, as the trunk of another carrier, A-law")
         audio = STATE / "caller.alaw"
         with wave.open(str(HERE / "voices" / "caller.wav")) as voice:
