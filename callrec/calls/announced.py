@@ -21,6 +21,7 @@ class AnnouncedCall(Call):
         opt_out_key: str,
         opt_out_after_connect: str,
         menu_keys: frozenset[str] = frozenset(),
+        menu_prompt: bool = False,
         held: bool = False,
     ) -> None:
         super().__init__()
@@ -29,6 +30,8 @@ class AnnouncedCall(Call):
         self._opt_out_key = opt_out_key
         self._opt_out_sequence = opt_out_after_connect
         self._menu_keys = menu_keys
+        self._menu_prompt = menu_prompt
+        self._prompting = False
         self._chosen: str | None = None
         self._keys_after_connect = ""
         self._ringing_heard = False
@@ -48,6 +51,9 @@ class AnnouncedCall(Call):
                 return self._notice_ended(completed=completed)
             case State.CONFIRMING, given.PlayEnded():
                 return self._choose_or_dial()
+            case State.CHOOSING, given.PlayEnded():
+                self._prompting = False
+                return [do.SetTimer(Timer.MENU)]
             case State.CHOOSING, given.TimerFired(Timer.MENU):
                 return self._dial()
             case ((State.ANNOUNCING | State.CHOOSING | State.CONNECTED), given.KeyPressed()):
@@ -92,9 +98,14 @@ class AnnouncedCall(Call):
 
     def _choose_or_dial(self) -> list[do.Command]:
         if self._menu_keys and self._chosen is None:
-            self.state = State.CHOOSING
-            return [do.SetTimer(Timer.MENU)]
+            self.state, self._prompting = State.CHOOSING, self._menu_prompt
+            return [do.PlayMenu() if self._menu_prompt else do.SetTimer(Timer.MENU)]
         return self._dial()
+
+    def _stop_waiting(self) -> do.Command:
+        """Return what ends the notice, the menu's prompt, or the time to choose."""
+        waiting = self.state is State.CHOOSING and not self._prompting
+        return do.StopTimer(Timer.MENU) if waiting else do.StopPlay()
 
     def _key(self, event: given.KeyPressed) -> list[do.Command]:
         if event.side is not Side.CALLER:
@@ -109,14 +120,14 @@ class AnnouncedCall(Call):
 
     def _opt_out_before_connect(self) -> list[do.Command]:
         self._why_not = Reason.OPT_OUT
-        stop: list[do.Command] = [do.StopTimer(Timer.MENU) if self.state is State.CHOOSING else do.StopPlay()]
+        stop = self._stop_waiting()
         self.state = State.CONFIRMING
-        return [*stop, do.PlayOptOutConfirmed()]
+        return [stop, do.PlayOptOutConfirmed()]
 
     def _menu_key(self, key: str) -> list[do.Command]:
         self._chosen = key
         if self.state is State.CHOOSING:
-            return [do.StopTimer(Timer.MENU), *self._dial()]
+            return [self._stop_waiting(), *self._dial()]
         # The rest of the notice was not heard: the call goes on, its recording does not.
         self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE
         return [do.StopPlay(), *self._dial()]

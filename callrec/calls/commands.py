@@ -40,6 +40,11 @@ class PlayNotice:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayMenu:
+    """Tell the caller the keys of the menu; answered by `PlayEnded`."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlayOptOutConfirmed:
     """Tell the caller that the call is not recorded (NOT-16); answered by `PlayEnded`."""
 
@@ -203,6 +208,7 @@ Command = (
     | GoTransparent
     | AnswerCaller
     | PlayNotice
+    | PlayMenu
     | PlayOptOutConfirmed
     | PlayTone
     | StopPlay

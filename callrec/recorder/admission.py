@@ -126,6 +126,7 @@ class Admission:
             opt_out_key=tools.settings.attendant.opt_out_key,
             opt_out_after_connect=tools.settings.attendant.opt_out_after_connect,
             menu_keys=frozenset(arrival.menu.digits) if arrival.menu is not None else frozenset(),
+            menu_prompt=arrival.menu is not None and tools.prompts.menu(arrival.menu.name) is not None,
             held=call.caller.audio is not None and call.caller.audio.held,
         )
 

@@ -11,6 +11,7 @@ from callrec.catalogue.values import CallChange, Event
 from callrec.identifiers import new_id
 from callrec.media import DigitPolicy, Play, PlayKind, PlayStart
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.prompts import Sources
 from callrec.recorder.recording import LiveRecording
 from callrec.recorder.signalling_commands import link_early, tell_remotes
 from callrec.recorder.timeline import HOLD, RECORDED, Timeline
@@ -38,7 +39,16 @@ def play_notice(tools: Tools, call: LiveCall, _: do.PlayNotice) -> None:
 
 def play_opt_out_confirmed(tools: Tools, call: LiveCall, _: do.PlayOptOutConfirmed) -> None:
     """Tell the caller that the call is not recorded; where there is no such prompt, go on at once."""
-    sources = tools.prompts.confirmation
+    _play_prompt(tools, call, tools.prompts.confirmation)
+
+
+def play_menu(tools: Tools, call: LiveCall, _: do.PlayMenu) -> None:
+    """Tell the caller the keys of the menu."""
+    menu = call.arrival.menu
+    _play_prompt(tools, call, tools.prompts.menu(menu.name) if menu is not None else None)
+
+
+def _play_prompt(tools: Tools, call: LiveCall, sources: Sources | None) -> None:
     if sources is None:
         tools.feed(call, given.PlayEnded(completed=True))
         return
@@ -118,6 +128,7 @@ def resume(tools: Tools, call: LiveCall, _: do.Resume) -> None:
 
 MEDIA_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
     do.PlayNotice: play_notice,
+    do.PlayMenu: play_menu,
     do.PlayOptOutConfirmed: play_opt_out_confirmed,
     do.PlayTone: play_tone,
     do.StopPlay: stop_play,

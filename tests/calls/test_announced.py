@@ -20,8 +20,9 @@ def play(call: AnnouncedCall, script: Script) -> None:
         assert call.handle(event) == expected, f"step {step}: after {event!r}"
 
 
-def new_call(menu: str = "") -> AnnouncedCall:
-    return AnnouncedCall(opt_out_key="9", opt_out_after_connect="*9", menu_keys=frozenset(menu))
+def new_call(menu: str = "", *, prompt: bool = False) -> AnnouncedCall:
+    keys = frozenset(menu)
+    return AnnouncedCall(opt_out_key="9", opt_out_after_connect="*9", menu_keys=keys, menu_prompt=prompt)
 
 
 TO_NOTICE: Script = [
@@ -170,6 +171,23 @@ def test_a_caller_who_presses_nothing_reaches_the_routes_own_destination() -> No
             (given.TimerFired(Timer.MENU), DIALLED),
         ],
     )
+
+
+def test_the_menu_tells_its_keys_after_the_notice() -> None:
+    """A prompt of the menu's own may be cut short by a key, for the notice was heard to its end."""
+    told: Script = [*TO_NOTICE, (given.PlayEnded(completed=True), [do.PlayMenu()])]
+    chosen: list[do.Command] = [do.Dial("1"), do.SetTimer(Timer.ANSWER)]
+    play(new_call("12", prompt=True), [*told, (given.KeyPressed(CALLER, "1"), [do.StopPlay(), *chosen])])
+    patient = new_call("12", prompt=True)
+    play(
+        patient,
+        [
+            *told,
+            (given.PlayEnded(completed=True), [do.SetTimer(Timer.MENU)]),
+            (given.KeyPressed(CALLER, "1"), [do.StopTimer(Timer.MENU), *chosen]),
+        ],
+    )
+    assert do.StartRecording() in patient.handle(given.DestinationAnswered())
 
 
 def test_a_menu_key_during_the_notice_connects_unrecorded() -> None:
