@@ -76,11 +76,12 @@ class Relationship:
 UNMATCHED = "unmatched"
 _CALL, _RELATIONSHIP_END = RetentionStart.CALL, RetentionStart.RELATIONSHIP_END
 _TWO_YEARS, _NOTHING = CalendarPeriod(years=2), CalendarPeriod()
+_SHIPPED_UNMATCHED = ClassRule(UNMATCHED, _TWO_YEARS, _CALL)
 SHIPPED = (
     ClassRule("customer", _NOTHING, _RELATIONSHIP_END),
     ClassRule("customer_account", CalendarPeriod(years=6), _RELATIONSHIP_END),
     ClassRule("enquirer", _TWO_YEARS, _CALL),
-    ClassRule(UNMATCHED, _TWO_YEARS, _CALL),
+    _SHIPPED_UNMATCHED,
     ClassRule("campaign", _TWO_YEARS, _CALL),
     ClassRule("complaint", _NOTHING, _RELATIONSHIP_END),
     ClassRule("hr_applicant", CalendarPeriod(months=6), _RELATIONSHIP_END),
@@ -123,8 +124,14 @@ class RetentionPolicy:
             name = _CLASS_OF_KIND.get(relationship.kind, name)
         rule = self.classes.get(name)
         if rule is not None and rule.start is not RetentionStart.CALL and not covered:
-            return self.classes[UNMATCHED]
+            return self._without_party
         return rule
+
+    @property
+    def _without_party(self) -> ClassRule:
+        """The class of a call that belongs to nobody: it must count from the call, or nobody would ever delete it."""
+        rule = self.classes[UNMATCHED]
+        return rule if rule.start is _CALL else _SHIPPED_UNMATCHED
 
 
 def delete_on(rule: ClassRule, call_date: date, relationship: Relationship | None) -> date | None:
