@@ -9,20 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import StrEnum
+
+from callrec.settings import Region
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
 FIRST_KNOWN_YEAR = 2024
 LAST_KNOWN_YEAR = 2028
-
-
-class Region(StrEnum):
-    """Whose bank holidays count."""
-
-    ENGLAND_AND_WALES = "england_and_wales"
-    SCOTLAND = "scotland"
-    NORTHERN_IRELAND = "northern_ireland"
 
 
 @dataclass(frozen=True, slots=True)

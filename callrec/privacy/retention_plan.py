@@ -86,8 +86,8 @@ def goes(verdict: Verdict) -> bool:
 class Guard:
     """Beyond what a run needs somebody's word: both must be exceeded, so that a small house is not stopped daily."""
 
-    share: float = 0.2
-    """Of all rows, 0 to 1."""
+    percent: int = 20
+    """Of all rows."""
     count: int = 100
 
 
@@ -119,9 +119,9 @@ def check_run(summary: Summary, facts: RunFacts, guard: Guard) -> None:
     approve = f"read `retention plan`, then `retention approve {summary.hash}`"
     if not facts.first_run_approved:
         raise _refused(f"the first run is a report: it would delete {_of(summary)}; {approve} (LAW-61)")
-    if summary.to_delete > guard.count and summary.to_delete > guard.share * summary.rows:
+    if summary.to_delete > guard.count and summary.to_delete * 100 > guard.percent * summary.rows:
         raise _refused(
-            f"it would delete {_of(summary)}, more than {guard.count} and more than {guard.share:.0%}; {approve}"
+            f"it would delete {_of(summary)}, more than {guard.count} and more than {guard.percent}%; {approve}"
         )
 
 

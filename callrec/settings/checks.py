@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from callrec.settings.choices import LawfulBasis
+from callrec.settings.choices import LawfulBasis, RetentionStart
 from callrec.settings.model import Peer, Settings
 from callrec.settings.origin import KeyPath
+from callrec.settings.values import CalendarPeriod
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Problem:
 
 def first_problem(settings: Settings) -> Problem | None:
     """Return the first thing that does not hold between settings, if any."""
-    for check in (_unique_names, _listen_once, _addresses_once, _routes, _capture_rules, _menus):
+    for check in (_unique_names, _listen_once, _addresses_once, _routes, _retention_classes, _capture_rules, _menus):
         for problem in check(settings):
             return problem
     return None
@@ -69,6 +70,13 @@ def _routes(settings: Settings) -> Iterator[Problem]:
             yield _unknown(("route", index, "from"), route.from_, "peer", peers)
         if route.rule and route.rule not in rules:
             yield _unknown(("route", index, "rule"), route.rule, "capture_rule", rules)
+
+
+def _retention_classes(settings: Settings) -> Iterator[Problem]:
+    for index, row in enumerate(settings.retention_class):
+        if row.from_ is RetentionStart.CALL and row.keep == CalendarPeriod():
+            expected = 'a period above zero such as 2y: "0d" deletes at once, and is for what ends with a relationship'
+            yield Problem(("retention_class", index, "keep"), f'"{row.keep}"', expected)
 
 
 def _capture_rules(settings: Settings) -> Iterator[Problem]:

@@ -69,6 +69,14 @@ class RetentionStart(StrEnum):
     CONTRACT_END = "contract_end"
 
 
+class Region(StrEnum):
+    """Whose bank holidays count (LAW-19)."""
+
+    ENGLAND_AND_WALES = "england_and_wales"
+    SCOTLAND = "scotland"
+    NORTHERN_IRELAND = "northern_ireland"
+
+
 class EventNumbers(StrEnum):
     """How events show telephone numbers."""
 

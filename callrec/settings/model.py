@@ -20,6 +20,7 @@ from callrec.settings.choices import (
     LawfulBasis,
     NumberFormat,
     PeerRole,
+    Region,
     RetentionStart,
     Role,
     WithheldNumberPolicy,
@@ -40,6 +41,7 @@ from callrec.settings.types import (
     Keys,
     Line,
     NumberPattern,
+    Percent,
     Period,
     Place,
     Ports,
@@ -227,7 +229,9 @@ class RetentionClass(Section):
     """How long a kind of recording is kept."""
 
     name: Word = Field(description="Name used by capture_rule.retention_class.")
-    keep: Period = Field(description="Period such as 2y, 6m (months), 4w or 28d, counted on the calendar (LAW-57).")
+    keep: Period = Field(
+        description="Period such as 2y, 6m (months), 4w or 28d, by the calendar (LAW-57); 0d: at once, at that end."
+    )
     from_: RetentionStart = Field(
         default=RetentionStart.CALL,
         alias="from",
@@ -279,6 +283,17 @@ class Privacy(Section):
     )
     outside_stores: tuple[Line, ...] = Field(
         default=(), description="Stores outside callrec that a person ticks when erasing."
+    )
+    bank_holidays: Region = Field(
+        default=Region.ENGLAND_AND_WALES,
+        description="Whose bank holidays move the statutory date: england_and_wales, scotland or northern_ireland.",
+    )
+    guard_percent: Percent = Field(
+        default=20,
+        description="A retention run that deletes a larger share of all rows, and more than guard_count, stops.",
+    )
+    guard_count: Count = Field(
+        default=100, description="A retention run that deletes more rows, and more than guard_percent, stops."
     )
 
 

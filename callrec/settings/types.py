@@ -99,6 +99,7 @@ WordOrEmpty = Annotated[
 ]
 Switch = Annotated[bool, Strict(), Field(title="true or false")]
 Count = Annotated[int, Strict(), Field(ge=1), Field(title="whole number")]
+Percent = Annotated[int, Strict(), Field(ge=0, le=100), Field(title="whole number, 0 to 100")]
 Seconds = Annotated[int, Strict(), Field(ge=0), Field(title="seconds")]
 Duration = Annotated[timedelta, _read(read_duration, timedelta), Field(title="duration")]
 Size = Annotated[ByteSize, _read(ByteSize.read, ByteSize), Field(title="size")]

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 _DURATION_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(?:(\d{1,6})d)?(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6})s)?(?:(\d{1,6})ms)?", re.ASCII)
 _PERIOD = re.compile(r"(?:(\d{1,3})y)?(?:(\d{1,4})m)?(?:(\d{1,4})w)?(?:(\d{1,5})d)?", re.ASCII)
+_NO_PERIOD = "0d"
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _SIZE = re.compile(rf"(\d{{1,15}}) ?({'|'.join(_SIZE_UNITS)})", re.ASCII)
@@ -59,11 +60,13 @@ class CalendarPeriod:
 
     @classmethod
     def read(cls, text: str) -> CalendarPeriod:
-        """Return the period that text such as `2y`, `6m`, `1y6m`, `4w` or `28d` names.
+        """Return the period that text such as `2y`, `6m`, `1y6m`, `4w` or `28d` names; `0d` is none at all.
 
         Raises:
-            ValueError: if it is no period, or none at all.
+            ValueError: if it is no period.
         """
+        if text == _NO_PERIOD:
+            return cls()
         found = _PERIOD.fullmatch(text)
         numbers = [int(number or 0) for number in found.groups()] if found else [0]
         if not any(numbers):
@@ -83,7 +86,7 @@ class CalendarPeriod:
     def __str__(self) -> str:
         """Return the period as an operator writes it."""
         parts = ((self.years, "y"), (self.months, "m"), (self.days, "d"))
-        return "".join(f"{number}{unit}" for number, unit in parts if number) or "0d"
+        return "".join(f"{number}{unit}" for number, unit in parts if number) or _NO_PERIOD
 
 
 class ByteSize(int):

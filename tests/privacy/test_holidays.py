@@ -6,7 +6,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from callrec.privacy.holidays import Region, WorkingDays, bank_holidays, easter
+from callrec.privacy.holidays import WorkingDays, bank_holidays, easter
+from callrec.settings import Region
 
 PUBLISHED = {
     2024: ["01-01", "03-29", "04-01", "05-06", "05-27", "08-26", "12-25", "12-26"],

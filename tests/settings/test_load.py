@@ -152,6 +152,12 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
             "[[route]]\ndestination = 'pbx:5060'",
             'callrec.toml:2: route[0].destination: found "pbx:5060", expected a SIP URI',
         ),
+        (
+            "[[retention_class]]\nname = 'a'\nkeep = '0d'",
+            'callrec.toml:3: retention_class[0].keep: found "0d", expected a period above zero',
+        ),
+        ("[privacy]\nguard_percent = 101", "callrec.toml:2: privacy.guard_percent: found 101, expected"),
+        ("[privacy]\nbank_holidays = 'wales'", 'found "wales", expected "england_and_wales", "scotland" or'),
         ("[[route]]\nfrom_ = 'x'", 'route[0].from_: found an unknown key, expected "from"'),
     ],
 )

@@ -53,6 +53,12 @@ def test_law_57_years_and_months_are_counted_on_the_calendar(start: date, keep: 
     assert CalendarPeriod.read(keep).after(start) == end
 
 
+def test_nothing_is_a_period_of_its_own_word() -> None:
+    """What ends with a relationship may go on that very day: `0d`, and no other way to write it."""
+    assert str(CalendarPeriod.read("0d")) == "0d"
+    assert CalendarPeriod.read("0d").after(date(2024, 2, 29)) == date(2024, 2, 29)
+
+
 @pytest.mark.parametrize("text", ["", "2", "0y", "2 years", "1d2y", "200y", "-2y", "99999d"])
 def test_what_is_no_period_is_refused(text: str) -> None:
     """A retention class without an end in sight is no retention class."""
