@@ -41,12 +41,19 @@ def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) ->
     return Ran(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-def run_at_terminal(answer: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> Ran:
+def run_at_terminal(
+    answer: str,
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Ran:
     """Run a command at a terminal where a person types an answer; all it prints comes as `out`."""
     master, slave = pty.openpty()
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})}
     command = [COMMAND, *arguments]
-    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, env=environment)
+    process = subprocess.Popen(
+        command, stdin=slave, stdout=slave, stderr=slave, close_fds=True, env=environment, cwd=directory
+    )
     os.close(slave)
     os.write(master, answer.encode())
     output = b""
