@@ -1,7 +1,7 @@
 """The tables of the catalogue, in SQL that SQLite and PostgreSQL both take.
 
 Clear columns hold nothing that names a person; `identity` and event and audit bodies are sealed.
-A change here needs a migration: `tests/catalogue/test_migrations.py` compares the two.
+A change here needs a migration: `tests/catalogue/test_storage.py` compares the two.
 """
 
 from __future__ import annotations
