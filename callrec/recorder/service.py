@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Protocol
 
 import callrec
+from callrec.catalogue import StorageUnavailable
 from callrec.catalogue.values import Event
 from callrec.clock import Clock, SystemClock
 from callrec.errors import CallrecError, ConfigurationError, ExitCode
@@ -37,6 +38,8 @@ log = logging.getLogger("callrec.service")
 
 _PRIORITY = -10
 _NEVER_BY_ITSELF = 1_000_000
+_PUT_RIGHT_S = 3.0
+_PUT_RIGHT_AGAIN_S = 2.0
 _NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
 
 
@@ -93,7 +96,7 @@ class Service:
         settings = self._settings
         tools, hall = self._build(stores)
         self._health.tell = partial(tell_health, stores, self._tasks)
-        await self._put_right(stores)
+        await self._put_right(stores, hall)
         await self._start_media(tools)
         await self._load_prompts(tools)
         desk = Desk(tools, hall, lambda: self._reload_notices(tools))
@@ -156,17 +159,45 @@ class Service:
             return 503, [("Retry-After", str(RETRY_AFTER_S))]
         return 200, []
 
-    async def _put_right(self, stores: Stores) -> None:
-        """Finish what a crash left undone, before any call arrives; a disk that does not answer costs no call."""
-        settings = self._settings
+    async def _put_right(self, stores: Stores, hall: Hall) -> None:
+        """Finish what a crash left undone, before any call arrives; a disk that does not answer costs no call.
+
+        What takes long, or fails, goes on while calls pass unrecorded.
+        """
+        tried = asyncio.Event()
+        self._tasks.start("put-right", self._until_right(stores, hall, tried))
         try:
-            async with asyncio.timeout(30):
-                found = await recover_recordings(settings.paths.recordings, self._clock.now())
-                await stores.put_right()
-                await end_interrupted(stores.catalogue, found, settings.paths.recordings, self._clock.now())
-        except (CallrecError, OSError, TimeoutError) as error:
-            text = f"the last run could not be put right: {error}; mend the store, then restart"
+            await asyncio.wait_for(tried.wait(), _PUT_RIGHT_S)
+        except TimeoutError:
+            text = (
+                f"what the last run left is not put right after {_PUT_RIGHT_S:.0f} s; calls pass unrecorded until then"
+            )
             self._health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="start")
+
+    async def _until_right(self, stores: Stores, hall: Hall, tried: asyncio.Event) -> None:
+        """Put right what the last run left; whatever prevents it is told, and it is tried again."""
+        while True:
+            try:
+                await self._put_right_once(stores, hall)
+            except Exception as error:
+                if not isinstance(error, CallrecError | OSError):
+                    log.exception("internal error: the last run could not be put right")
+                text = f"the last run could not be put right: {error}; mend the store, it is tried again"
+                self._health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="start")
+            else:
+                self._health.clear(Code.STORAGE_UNAVAILABLE, about="start")
+                return
+            finally:
+                tried.set()
+            await asyncio.sleep(_PUT_RIGHT_AGAIN_S)
+
+    async def _put_right_once(self, stores: Stores, hall: Hall) -> None:
+        folder, now = self._settings.paths.recordings, self._clock.now()
+        if (problem := stores.catalogue.problem) is not None:
+            raise StorageUnavailable(problem.text)  # cheaper than a walk through all recordings
+        await recover_recordings(folder, now)
+        await stores.put_right()
+        await end_interrupted(stores.catalogue, folder, now, lambda call_id: hall.get(call_id) is not None)
 
     async def _start_media(self, tools: Tools) -> None:
         try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,28 +12,33 @@ from callrec.calls.outcome import Outcome, Reason
 from callrec.catalogue import Catalogue
 from callrec.catalogue.values import CallChange, CallEnd, Event, OpenRow, Part
 from callrec.recorder.timeline import GAP, RECORDED, Segment
-from callrec.vault.recovery import Recovered, recover
+from callrec.vault.recovery import Recovered, parts_left, recover
 
 log = logging.getLogger("callrec.startup")
 
 
-async def recover_recordings(folder: Path, now: datetime) -> Mapping[str, list[Recovered]]:
-    """Make every part that a dead writer left whole up to its last whole segment; return them by recording."""
-    found: dict[str, list[Recovered]] = defaultdict(list)
+async def recover_recordings(folder: Path, now: datetime) -> None:
+    """Make every part that a dead writer left whole up to its last whole segment."""
     for part in await asyncio.to_thread(recover, folder, now):
         log.warning("recording %s part %d: %s, %d segments", part.recording_id, part.part, part.found, part.segments)
-        found[part.recording_id].append(part)
-    return found
 
 
 async def end_interrupted(
-    catalogue: Catalogue, recovered: Mapping[str, Sequence[Recovered]], folder: Path, now: datetime
+    catalogue: Catalogue, folder: Path, now: datetime, is_live: Callable[[str], bool] = lambda _: False
 ) -> int:
-    """Give every row that was in progress when the recorder died its one outcome; return how many there were."""
-    rows = await catalogue.in_progress()
+    """Give every row that was in progress when the recorder died its one outcome; return how many there were.
+
+    Args:
+        catalogue: where the rows are.
+        folder: where the recordings are, recovered already.
+        now: no call ended later.
+        is_live: tells of a call of this run, which ends by itself.
+    """
+    rows = [row for row in await catalogue.in_progress() if not is_live(row.call_id)]
+    recordings = {row.recording_id: row.recording_started_at or row.started_at for row in rows if row.recording_id}
+    left = await asyncio.to_thread(parts_left, folder, recordings)
     for row in rows:
-        parts = list(recovered.get(row.recording_id or "", ()))
-        end, events = interrupted_end(row, parts, folder, now)
+        end, events = interrupted_end(row, left.get(row.recording_id or "", ()), folder, now)
         await catalogue.end_call(row.call_id, end, events)
     if rows:
         log.warning("%d calls were interrupted by the recorder's own end; each has its outcome now", len(rows))
@@ -54,8 +58,11 @@ def interrupted_end(
     segments = _segments(started, recovered)
     ended_at = started + timedelta(milliseconds=segments[-1].end_ms if segments else 0)
     final = CallChange(parts=parts, segments=tuple(segment.as_item() for segment in segments))
-    outcome = Outcome(Reason.CUT)
-    end = CallEnd(min(ended_at, now), outcome.kind.value, outcome.reason.value, cut=True, final=final)
+    # Only who ends a recording seals its last part: then the call was over, and just its row was not.
+    newest = max(recovered, key=lambda part: part.part, default=None)
+    whole = newest is not None and newest.sealed
+    outcome = Outcome(Reason.COMPLETE if whole else Reason.CUT)
+    end = CallEnd(min(ended_at, now), outcome.kind.value, outcome.reason.value, cut=not whole, final=final)
     return end, [Event("recording", "sealed", row.call_id), Event("call", "ended", row.call_id)]
 
 

@@ -52,6 +52,8 @@ class Stores:
     journal: ReserveJournal | None
     lock: StateLock | None
     eraser: Eraser | None = None
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """What waits is entered by one task only, or it would be told twice."""
     _completing: Tasks = field(default_factory=lambda: Tasks("stores"))
     _discards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Discarded audio whose key, files or row could not be reached yet."""
@@ -133,6 +135,9 @@ class Stores:
         """Turn what is wrong with the stores into problems, and complete what waited for them."""
         problem = self.catalogue.problem
         health.set(Code.STORAGE_UNAVAILABLE, problem.text if problem else None, about="catalogue")
+        if self.keyring is not None:
+            self.keyring.keep_ready()
+            health.set(Code.KEYS_UNAVAILABLE, self.keyring.problem, about="pool")
         if self.ledger is not None:
             health.set(Code.LEDGER, "; ".join(self.ledger.problems) or None)
         self._looks += 1
@@ -143,17 +148,21 @@ class Stores:
 
     async def _complete(self) -> None:
         try:
-            if self.journal is not None and self.journal.used:
-                entered = await self.journal.replay(self.catalogue)
-                log.info("%d entries of the reserve journal are in the catalogue now", entered)
-            while self._discards:
-                await self._discards[0]()
-                del self._discards[0]
-            if self._waiting and self.eraser is not None:
-                await self.eraser.resume()
-                self._waiting = False
+            async with self._one_at_a_time:
+                await self._enter_what_waits()
         except CallrecError as error:
             log.info("what waits for a store goes on waiting: %s", error)
+
+    async def _enter_what_waits(self) -> None:
+        if self.journal is not None and self.journal.used:
+            entered = await self.journal.replay(self.catalogue)
+            log.info("%d entries of the reserve journal are in the catalogue now", entered)
+        while self._discards:
+            await self._discards[0]()
+            del self._discards[0]
+        if self._waiting and self.eraser is not None:
+            await self.eraser.resume()
+            self._waiting = False
 
     async def put_right(self) -> None:
         """Finish what a crash left undone: half erased calls, the journal, keys that nobody has.
@@ -162,6 +171,11 @@ class Stores:
             CallrecError: if a store cannot be used; the next look tries again.
         """
         self._waiting = True
+        async with self._one_at_a_time:
+            await self._put_right()
+        self._waiting = False
+
+    async def _put_right(self) -> None:
         if self.eraser is not None:
             await self.eraser.resume()
         if self.journal is not None:
@@ -171,7 +185,6 @@ class Stores:
             claimed = await self.catalogue.claimed_keys(left)
             waiting = await self.journal.claimed_keys() if self.journal is not None else set()
             await self.keyring.sweep_unclaimed(claimed | waiting)
-        self._waiting = False
 
     def complete_later(self) -> None:
         """Note that something waits for a store; the looks at health complete it."""

@@ -16,6 +16,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -72,6 +73,7 @@ class Keyring:
         self._retry_at = 0.0
         self._system: dict[str, bytes] = {}
         self._left_over: list[str] = []
+        self._why_dry: str | None = None
 
     @classmethod
     def open(cls, path: Path, master_key: MasterKey, *, create: bool, pool_calls: int = POOL_CALLS) -> Keyring:
@@ -86,7 +88,8 @@ class Keyring:
         Raises:
             OperatorError: if there is no keyring and none may be made.
             IntegrityError: if the master key is not the one of this keyring.
-            KeysUnavailable: if the file cannot be read or written.
+            KeysUnavailable: if the file cannot be read. One that cannot be written opens all the same, with an empty
+                pool: what is stored stays readable, and `problem` says why no new call has keys.
         """
         if not create and not path.exists():
             raise OperatorError(
@@ -96,17 +99,21 @@ class Keyring:
         store = KeyringStore(path)
         keyring = cls(store, master_key, pool_calls)
         try:
-            keyring._begin(path)
+            keyring._begin(path, create=create)
         except BaseException:
             store.close()
             raise
         return keyring
 
-    def _begin(self, path: Path) -> None:
-        self._wait(self._store.write(lambda connection: self._read_system(connection, path)))
-        self._left_over = self._wait(self._store.read(keyring_store.select_spare)) if self._pool_calls else []
-        if self._pool_calls:
-            self._refill()
+    def _begin(self, path: Path, *, create: bool) -> None:
+        if create:
+            self._wait(self._store.write(self._make_system))
+        self._wait(self._store.read(lambda connection: self._read_system(connection, path)))
+        if not self._pool_calls:
+            return
+        self._left_over = self._wait(self._store.read(keyring_store.select_spare))
+        self._refill()
+        with suppress(KeysUnavailable):  # told by `problem`, and tried again
             self._wait(self._store.write(lambda _: None))
 
     @staticmethod
@@ -117,11 +124,10 @@ class Keyring:
             raise KeysUnavailable("the keyring's disk does not answer") from None
 
     def _read_system(self, connection: sqlite3.Connection, path: Path) -> None:
-        keyring_store.create_schema(connection)
-        check = keyring_store.read_meta(connection, _CHECK)
+        check = keyring_store.read_meta(connection, _CHECK) if keyring_store.has_schema(connection) else None
         if check is None:
-            self._create_system(connection)
-            return
+            # Never new keys over an old store: whatever was sealed under the old ones would be lost unseen.
+            raise IntegrityError(f"keyring {path}: holds no keys; restore the keyring from a backup")
         try:
             self._master_key.unwrap(check, key_id=_CHECK, purpose=_CHECK)
         except IntegrityError:
@@ -133,11 +139,14 @@ class Keyring:
         if missing := sorted(set(SYSTEM_KEYS) - set(self._system)):
             raise IntegrityError(f"keyring {path}: lacks the keys {', '.join(missing)}; restore it from a backup")
 
-    def _create_system(self, connection: sqlite3.Connection) -> None:
+    def _make_system(self, connection: sqlite3.Connection) -> None:
+        """Make the keys of a new keyring; leave those of an old one."""
+        keyring_store.create_schema(connection)
+        if keyring_store.read_meta(connection, _CHECK) is not None:
+            return
         check = self._master_key.wrap(_CHECK_VALUE, key_id=_CHECK, purpose=_CHECK)
         keyring_store.write_meta(connection, _CHECK, check)
-        self._system = {name: secrets.token_bytes(KEY_BYTES) for name in SYSTEM_KEYS}
-        rows = [self._wrap(f"system/{name}", name, key) for name, key in self._system.items()]
+        rows = [self._wrap(f"system/{name}", name, secrets.token_bytes(KEY_BYTES)) for name in SYSTEM_KEYS]
         keyring_store.insert_keys(connection, rows)
 
     def _wrap(self, key_id: str, purpose: str, key: bytes, *, spare: bool = False) -> WrappedKey:
@@ -164,6 +173,16 @@ class Keyring:
         if len(self._pool) <= self._pool_calls // 2:
             self._refill()
         return keys
+
+    def keep_ready(self) -> None:
+        """Fill the pool again where it is low; to be called now and then, for a disk that is back tells nobody."""
+        if len(self._pool) <= self._pool_calls // 2:
+            self._refill()
+
+    @property
+    def problem(self) -> str | None:
+        """Return why new calls get no keys, None while they do."""
+        return self._why_dry if self._pool_calls and not self._pool else None
 
     @property
     def ready_calls(self) -> int:
@@ -196,8 +215,10 @@ class Keyring:
             log.warning("no new keys: %s", error)
             self._taken.extend(taken)
             self._retry_at = time.monotonic() + _RETRY_S
+            self._why_dry = f"{error}; free or mend its disk, new calls pass unrecorded until then"
         else:
             self._pool.extend(future.result())
+            self._why_dry = None
         with self._lock:
             self._refilling = False
 

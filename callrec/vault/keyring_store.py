@@ -162,6 +162,11 @@ def create_schema(connection: sqlite3.Connection) -> None:
             connection.execute(statement)
 
 
+def has_schema(connection: sqlite3.Connection) -> bool:
+    """Return whether this is a keyring, and not an empty file."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone() is not None
+
+
 def read_meta(connection: sqlite3.Connection, name: str) -> bytes | None:
     """Return a value of the meta table."""
     row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()

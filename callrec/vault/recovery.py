@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -17,6 +17,8 @@ from callrec.vault.part_framing import scan_frames
 from callrec.vault.recording_format import HEADER_LENGTH, Header
 
 _NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([1-9][0-9]{0,9})\.(partial|crec|new)")
+_FINAL = ".crec"
+_DATE_FOLDER = "%Y/%m/%d"
 _NASCENT_AGE_S = 60.0
 """A `.new` file lives for a moment; one this old belongs to a writer that died in that moment."""
 
@@ -98,9 +100,33 @@ def recover_recording(directory: Path, recording_id: str, started_at: datetime) 
     return recovered
 
 
+def parts_left(directory: Path, recordings: Mapping[str, datetime]) -> dict[str, list[Recovered]]:
+    """Describe every part of some recordings whose writers are gone, by recording and in order.
+
+    What has no final name is taken up as by `recover`. A crash may come between the final name and the row that
+    tells of it: then only this finds the part. Each date folder is read once.
+
+    Args:
+        directory: the recordings directory.
+        recordings: the ids, each with the UTC time its first part began.
+
+    Raises:
+        OSError: if the directory cannot be read.
+    """
+    described: dict[str, dict[int, Recovered]] = {recording_id: {} for recording_id in recordings}
+    for folder in {directory / started_at.strftime(_DATE_FOLDER) for started_at in recordings.values()}:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():  # `.crec` sorts before `.partial`
+            match = _NAME.fullmatch(path.name)
+            if match is None or match[1] not in recordings or match[3] == "new":
+                continue
+            if (part := _try(path, match[1], int(match[2]))) is not None:
+                described[match[1]].setdefault(part.part, part)
+    return {recording_id: [parts[part] for part in sorted(parts)] for recording_id, parts in described.items()}
+
+
 def find_parts(directory: Path, recording_id: str, started_at: datetime) -> list[Path]:
     """Return the paths of all parts of a recording, in order, in the folder of the UTC date of its first part."""
-    return parts_in(directory / started_at.strftime("%Y/%m/%d"), recording_id)
+    return parts_in(directory / started_at.strftime(_DATE_FOLDER), recording_id)
 
 
 def parts_in(folder: Path, recording_id: str) -> list[Path]:
@@ -145,7 +171,7 @@ def _try(path: Path, recording_id: str, part: int) -> Recovered | None:
 
 def _take_up(path: Path, recording_id: str, part: int) -> Recovered | None:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, (os.O_RDONLY if path.suffix == _FINAL else os.O_RDWR) | os.O_CLOEXEC)
     except FileNotFoundError:
         return None  # sealed meanwhile
     try:
@@ -176,18 +202,20 @@ def _settle(path: Path, fd: int, recording_id: str, part: int) -> Recovered:
     status = os.fstat(fd)
     framing = scan_frames(fd)
     header = _header(fd, recording_id, part)
-    if status.st_size < HEADER_LENGTH or (header is not None and framing.segments == 0):
+    final = path.with_suffix(_FINAL)
+    nothing = status.st_size < HEADER_LENGTH or (header is not None and framing.segments == 0)
+    if nothing and path != final:
         path.unlink()
         return _without_audio(path, recording_id, part, Found.EMPTY, status.st_size)
-    if header is None:
-        problem = "its header is none of this recording and part"
+    if header is None or nothing:
+        problem = "its header is none of this recording and part" if header is None else "it has no whole segment"
         return _without_audio(path, recording_id, part, Found.DAMAGED, status.st_size, problem)
-    if path.with_suffix(".crec").exists():
+    if path != final and final.exists():
         return _without_audio(path, recording_id, part, Found.DAMAGED, status.st_size, "its final name is taken")
     return Recovered(
         recording_id=recording_id,
         part=part,
-        path=_publish(path, fd),
+        path=final if path == final else _publish(path, fd),
         found=Found.SEALED if framing.sealed else Found.CUT,
         segments=framing.segments,
         size=framing.size,
@@ -212,7 +240,7 @@ def _header(fd: int, recording_id: str, part: int) -> Header | None:
 
 
 def _publish(path: Path, fd: int) -> Path:
-    final = path.with_suffix(".crec")
+    final = path.with_suffix(_FINAL)
     os.fsync(fd)
     path.rename(final)
     sync_folder(path.parent)

@@ -154,6 +154,14 @@ def test_no_keyring_is_made_unasked(path: Path) -> None:
     assert not path.exists()
 
 
+def test_an_empty_keyring_gets_no_new_keys(path: Path) -> None:
+    """A file that lost its content is told and left alone: new keys over an old store would hide the loss."""
+    path.touch()
+    with pytest.raises(IntegrityError, match="restore the keyring"):
+        Keyring.open(path, MASTER, create=False)
+    assert path.read_bytes() == b""
+
+
 def test_a_broken_keyring_is_told(path: Path) -> None:
     """A file that is no database is KeysUnavailable, and stays as it is."""
     path.write_bytes(b"no database at all" * 100)

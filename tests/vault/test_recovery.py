@@ -16,7 +16,7 @@ from callrec.errors import IntegrityError
 from callrec.vault.part_reader import RecordingReader, verify
 from callrec.vault.part_writer import PartWriter
 from callrec.vault.recording_format import HEADER_LENGTH, Mark, encode_mark
-from callrec.vault.recovery import Found, Recovered, find_parts, recover
+from callrec.vault.recovery import Found, Recovered, find_parts, parts_left, recover
 from callrec.vault.rendering import render, summarise
 from tests.vault.recording_support import (
     AUDIO_KEY,
@@ -237,3 +237,31 @@ def test_a_part_sealed_between_look_up_and_opening_is_read(tmp_path: Path) -> No
     recover(tmp_path, STARTED_AT)
     with open_recording([path]) as reader:
         assert len(list(reader.segments())) == 3
+
+
+def test_what_has_its_final_name_is_described_and_left_as_it_is(tmp_path: Path) -> None:
+    """A crash between the final name and the row: every part of the recording is found, in order, and none altered."""
+    source = part_source(tmp_path)
+    cut = PartWriter(source.next_part(STARTED_AT), STARTED_AT_NS)
+    cut.append(SECOND)
+    cut.close()
+    recover(tmp_path, STARTED_AT)
+    whole = PartWriter(source.next_part(STARTED_AT), STARTED_AT_NS)
+    whole.append(SECOND)
+    whole.seal()
+    left_behind(tmp_path, recording_id=OTHER)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.crec")}
+    left = parts_left(tmp_path, {RECORDING: STARTED_AT})
+    assert [(part.part, part.found) for part in left[RECORDING]] == [(1, Found.CUT), (2, Found.SEALED)]
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.crec")} == before
+    assert parts_left(tmp_path, {RECORDING: STARTED_AT}) == left
+    assert parts_left(tmp_path, {RECORDING: STARTED_AT + timedelta(days=40)}) == {RECORDING: []}
+
+
+def test_a_damaged_part_under_its_final_name_is_never_removed(tmp_path: Path) -> None:
+    """Whatever became of a file that was told to be there, a person must be able to look at it."""
+    path = left_behind(tmp_path).rename(next(tmp_path.rglob("*.partial")).with_suffix(".crec"))
+    os.truncate(path, HEADER_LENGTH + 3)
+    (part,) = parts_left(tmp_path, {RECORDING: STARTED_AT})[RECORDING]
+    assert (part.found, part.segments) == (Found.DAMAGED, 0)
+    assert path.exists()
