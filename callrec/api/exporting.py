@@ -20,7 +20,7 @@ from callrec.api.problems import problem_of
 from callrec.api.replies import encode, problem_response
 from callrec.errors import CallrecError
 from callrec.tasks import Tasks
-from callrec.vault.export_job import ExportJob
+from callrec.vault.export_order import ExportJob
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send

@@ -6,16 +6,17 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
 
 from callrec.catalogue.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SCHEMA_HEAD = "0001"
 BUSY_TIMEOUT_S = 5
@@ -141,6 +142,8 @@ def _run_steps(path: Path) -> None:
     event.listen(engine, "begin", _begin_immediate)
     try:
         with engine.connect() as connection:
+            from alembic import command  # noqa: PLC0415  a fifth of a second that only a new schema pays
+
             command.upgrade(alembic_config(connection), "head")
     finally:
         engine.dispose()
@@ -148,6 +151,8 @@ def _run_steps(path: Path) -> None:
 
 def alembic_config(connection: Connection | None = None) -> Config:
     """Return alembic's configuration; the steps are data of this package."""
+    from alembic.config import Config  # noqa: PLC0415  as above
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection

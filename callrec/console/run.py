@@ -27,8 +27,6 @@ def run(session: Session) -> int:
     again.
     """
     # Half a second that only `run` pays.
-    from callrec.api.app import create_app  # noqa: PLC0415
-    from callrec.api.server import ApiServer  # noqa: PLC0415
     from callrec.recorder.service import Service  # noqa: PLC0415
     from callrec.settings import load  # noqa: PLC0415
 
@@ -36,6 +34,10 @@ def run(session: Session) -> int:
     settings = session.settings
 
     def make_server(desk: Desk) -> ApiServer:
+        # Another half, paid while the media workers start.
+        from callrec.api.app import create_app  # noqa: PLC0415
+        from callrec.api.server import ApiServer  # noqa: PLC0415
+
         return ApiServer(create_app(desk, roles=lambda: desk.settings.roles), settings.api.socket)
 
     service = Service(settings, reload=lambda: load(session.config, os.environ), make_server=make_server)

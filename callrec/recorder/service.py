@@ -96,13 +96,15 @@ class Service:
         settings = self._settings
         tools, hall = self._build(stores)
         self._health.tell = partial(tell_health, stores, self._tasks)
-        await self._put_right(stores, hall)
-        await self._start_media(tools)
-        await self._load_prompts(tools)
         desk = Desk(tools, hall, lambda: self._reload_notices(tools))
         publisher = Publisher(settings.mqtt, settings.node.id, stores.catalogue, desk.status, self._clock)
         desk.join(publisher)
-        server, watching = self._make_server(desk), Watching(tools, publisher, lambda: len(hall))
+        # Half a second of imports, while the workers start.
+        making = self._tasks.start("make-server", asyncio.to_thread(self._make_server, desk))
+        await self._put_right(stores, hall)
+        await self._start_media(tools)
+        await self._load_prompts(tools)
+        watching, server = Watching(tools, publisher, lambda: len(hall)), await making
         try:
             await watching.look()
             await server.start()

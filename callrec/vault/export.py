@@ -8,12 +8,12 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 import soundfile  # type: ignore[import-untyped]  # publishes no types
 
 from callrec.vault.atomic_file import atomic_file
+from callrec.vault.export_order import ExportFormat
 from callrec.vault.part_reader import RecordingReader
 from callrec.vault.pcapng import PcapngWriter
 from callrec.vault.placement import RATE
@@ -24,16 +24,6 @@ Progress = Callable[[int, int], None]
 """Takes the bytes of the recording read so far, and all of them."""
 
 _COPY = 1 << 20
-
-
-class ExportFormat(StrEnum):
-    """What a recording can be exported as; the value is also the suffix of the file."""
-
-    WAV = "wav"
-    FLAC = "flac"
-    MP3 = "mp3"
-    OPUS = "opus"
-    PCAPNG = "pcapng"
 
 
 @dataclass(frozen=True, slots=True)

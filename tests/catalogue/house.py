@@ -33,6 +33,8 @@ MASTER = MasterKey(b"m" * 32)
 
 CALLER, OTHER, OURS = "+441632960001", "+441632960002", "+442079460123"
 NAME = "Jane O'Neill-Smith"
+PATIENCE_S = 30.0
+"""How long a write may take where no test is about it: a busy disk can need more than a call may wait."""
 
 
 @dataclass
@@ -134,7 +136,8 @@ async def house(folder: Path, *, numbers: NumbersMode = NumbersMode.HASH, **opti
     clock = ManualClock(START)
     keyring = Keyring.open(folder / "keyring.db", MASTER, create=True, pool_calls=64)
     ledger = Ledger.open(folder / "ledger", folder / "outside" / "ledger", keyring.system_key("signing"), clock)
-    given = Options(node="rec1", numbers=numbers, clock=clock, ledger=ledger, **options)
+    patience = {"open_patience_s": PATIENCE_S, "patience_s": PATIENCE_S}
+    given = Options(node="rec1", numbers=numbers, clock=clock, ledger=ledger, **{**patience, **options})
     catalogue = await Catalogue.open(folder / "catalogue.db", keyring, given)
     try:
         yield House(folder, keyring, ledger, catalogue, clock)

@@ -177,6 +177,7 @@ def worker_memory(house: House) -> int:
     return total
 
 
+@pytest.mark.long
 def test_sixty_callers_who_behave_as_they_like() -> None:
     """FAIL-2: sixty calls, each its row and its one outcome, whatever both sides do."""
     chaos(12.0, 60, seed=2)

@@ -27,6 +27,7 @@ TOLD_S = 5.0
 ANSWERS_S = 1.0
 DELAY_P99_S = 0.020
 HELD_BACK_S = 5.0
+LAST_SECOND_PACKETS = 55
 
 
 def problems(house: House) -> dict[str, str]:
@@ -193,6 +194,7 @@ def _growing(collector: MqttCollector) -> set[str]:
     }
 
 
+@pytest.mark.long
 def test_a_state_disk_that_blocks_costs_no_call() -> None:
     """Catalogue and keyring wait 10 s for their disk: calls pass unrecorded within 500 ms, each has its one row."""
     with House() as house, disk_under(house.recorder, house.recorder.state) as disk:
@@ -264,6 +266,7 @@ def test_a_full_recordings_disk_costs_no_call() -> None:
         house.recorder.must("store", "verify")
 
 
+@pytest.mark.long
 def test_too_little_room_lets_new_calls_pass() -> None:
     """Below `min_free` nothing new is recorded, what is being recorded goes on, and nothing is deleted for room."""
     with House() as house, disk_under(house.recorder, house.recorder.recordings, kind="tmpfs", size_mib=8) as disk:
@@ -283,6 +286,7 @@ def test_too_little_room_lets_new_calls_pass() -> None:
         wait_until_well(house)
 
 
+@pytest.mark.long
 def test_a_full_state_disk_costs_no_call() -> None:
     """No room for rows: calls that begin and end meanwhile wait in the reserve journal, each for its one row."""
     with House() as house, disk_under(house.recorder, house.recorder.state, kind="tmpfs", size_mib=32) as disk:
@@ -309,6 +313,7 @@ def test_a_full_state_disk_costs_no_call() -> None:
         check_told_once(house)
 
 
+@pytest.mark.long
 def test_the_reserve_outlives_a_kill() -> None:
     """kill -9 while the state disk is full: what the reserve journal holds is entered by the next start."""
     with House() as house, disk_under(house.recorder, house.recorder.state, kind="tmpfs", size_mib=32) as disk:
@@ -326,6 +331,40 @@ def test_the_reserve_outlives_a_kill() -> None:
         check_unrecorded(items[ended.caller])
         assert items[live.caller]["outcome"] == "not_recorded"
         assert (items[before.caller]["outcome_reason"], items[before.caller]["cut"]) == ("cut", True)
+        check_told_once(house)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(120)
+def test_what_a_kill_left_is_put_right_when_the_disk_is_back() -> None:
+    """kill -9 under live calls, and again over a full state disk: rows and audio wait for it, and nothing is lost."""
+    with House() as house, disk_under(house.recorder, house.recorder.state, kind="tmpfs", size_mib=32) as disk:
+        live = crowd(house)
+        live[0].talk(1.0)
+        house.recorder.kill()
+        sent = [len(talk.outside.voice.sent) for talk in live]
+        disk.fill()
+        house.recorder.restart()
+        wait_for_problem(house)
+        pass_unrecorded(house, "+447700900381")  # no key is ready: its row will hold no number
+        house.recorder.kill()
+        house.recorder.restart()
+        wait_for_problem(house)
+        disk.free()
+        wait_until_well(house)
+        again = house.connect("+447700900382")
+        again.hang_up()
+        house.check_exports([again], [house.item_of(again)])
+        items = {item["network_number"]: item for item in house.recorder.find()}
+        assert len(items) == LIVE + 2
+        assert not [item for item in items.values() if item["in_progress"]]
+        assert (items[None]["outcome"], items[None]["flags"]) == ("not_recorded", ["identity_not_kept"])
+        for talk, spoken in zip(live, sent, strict=True):
+            item = items[talk.caller]
+            assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "cut", True)
+            _, left, _ = house.recorder.export(item["call_id"])
+            (piece,) = matches(np.array(left, np.int16), decoded(g711.PCMA, talk.outside.coded))
+            assert spoken - (piece.in_voice + piece.length) / 160 <= LAST_SECOND_PACKETS
         check_told_once(house)
 
 

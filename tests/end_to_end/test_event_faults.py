@@ -87,6 +87,7 @@ def test_a_kill_between_commit_and_publish_loses_nothing(tmp_path: Path, rounds:
         check_each_call_told(collector.events, rounds)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("away_s", [10.0, pytest.param(60.0, marks=pytest.mark.long)])
 def test_a_broker_that_is_away_during_calls_loses_nothing(tmp_path: Path, away_s: float) -> None:

@@ -286,9 +286,11 @@ class Recorder:
 
     def status_now(self) -> dict[str, Any]:
         """Ask the recorder itself, without the half second that starting a command takes."""
+        address = self.directory / "api.sock"
+        wait_until(address.is_socket, "people are answered, too")  # calls come first at a start
         connection = http.client.HTTPConnection("callrec", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.connect(str(self.directory / "api.sock"))
+        connection.sock.connect(str(address))
         try:
             connection.request("GET", "/api/v1/status")
             said: dict[str, Any] = json.loads(connection.getresponse().read())
