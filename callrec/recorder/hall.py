@@ -56,6 +56,10 @@ class Hall:
         """Return a live call."""
         return self._calls.get(call_id)
 
+    def knows(self, call_id: str) -> bool:
+        """Return whether a call is live, or is being closed."""
+        return call_id in self._calls
+
     def recording_ids(self) -> set[str]:
         """Return the recordings that are growing now."""
         return {call.recording.recording_id for call in self._calls.values() if call.recording is not None}

@@ -40,6 +40,7 @@ _PRIORITY = -10
 _NEVER_BY_ITSELF = 1_000_000
 _PUT_RIGHT_S = 3.0
 _PUT_RIGHT_AGAIN_S = 2.0
+_LET_GO_S = 0.25
 _NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
 
 
@@ -199,7 +200,9 @@ class Service:
             raise StorageUnavailable(problem.text)  # cheaper than a walk through all recordings
         await recover_recordings(folder, now)
         await stores.put_right()
-        await end_interrupted(stores.catalogue, folder, now, lambda call_id: hall.get(call_id) is not None)
+        # The media workers of the last run may still keep what they have; they tell nobody any more.
+        while await end_interrupted(stores.catalogue, folder, now, hall.knows):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(_LET_GO_S)
 
     async def _start_media(self, tools: Tools) -> None:
         try:

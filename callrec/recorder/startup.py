@@ -26,7 +26,10 @@ async def recover_recordings(folder: Path, now: datetime) -> None:
 async def end_interrupted(
     catalogue: Catalogue, folder: Path, now: datetime, is_live: Callable[[str], bool] = lambda _: False
 ) -> int:
-    """Give every row that was in progress when the recorder died its one outcome; return how many there were.
+    """Give every row that was in progress when the recorder died its one outcome; return how many wait for theirs.
+
+    A media worker of the last run may still be writing, to a slow disk above all: what it keeps counts, so its rows
+    wait until it has let go.
 
     Args:
         catalogue: where the rows are.
@@ -37,12 +40,19 @@ async def end_interrupted(
     rows = [row for row in await catalogue.in_progress() if not is_live(row.call_id)]
     recordings = {row.recording_id: row.recording_started_at or row.started_at for row in rows if row.recording_id}
     left = await asyncio.to_thread(parts_left, folder, recordings)
+    waiting = 0
     for row in rows:
-        end, events = interrupted_end(row, left.get(row.recording_id or "", ()), folder, now)
+        parts = left.get(row.recording_id or "", [])
+        if parts is None:
+            waiting += 1
+            continue
+        end, events = interrupted_end(row, parts, folder, now)
         await catalogue.end_call(row.call_id, end, events)
-    if rows:
-        log.warning("%d calls were interrupted by the recorder's own end; each has its outcome now", len(rows))
-    return len(rows)
+    if len(rows) > waiting:
+        log.warning(
+            "%d calls were interrupted by the recorder's own end; each has its outcome now", len(rows) - waiting
+        )
+    return waiting
 
 
 def interrupted_end(

@@ -100,8 +100,8 @@ def recover_recording(directory: Path, recording_id: str, started_at: datetime) 
     return recovered
 
 
-def parts_left(directory: Path, recordings: Mapping[str, datetime]) -> dict[str, list[Recovered]]:
-    """Describe every part of some recordings whose writers are gone, by recording and in order.
+def parts_left(directory: Path, recordings: Mapping[str, datetime]) -> dict[str, list[Recovered] | None]:
+    """Describe every part of some recordings, by recording and in order; None where a writer has not let go of one.
 
     What has no final name is taken up as by `recover`. A crash may come between the final name and the row that
     tells of it: then only this finds the part. Each date folder is read once.
@@ -114,14 +114,21 @@ def parts_left(directory: Path, recordings: Mapping[str, datetime]) -> dict[str,
         OSError: if the directory cannot be read.
     """
     described: dict[str, dict[int, Recovered]] = {recording_id: {} for recording_id in recordings}
+    living: set[str] = set()
     for folder in {directory / started_at.strftime(_DATE_FOLDER) for started_at in recordings.values()}:
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():  # `.crec` sorts before `.partial`
             match = _NAME.fullmatch(path.name)
             if match is None or match[1] not in recordings or match[3] == "new":
                 continue
-            if (part := _try(path, match[1], int(match[2]))) is not None:
+            part = _try(path, match[1], int(match[2]))
+            if part is None:
+                living.add(match[1])
+            else:
                 described[match[1]].setdefault(part.part, part)
-    return {recording_id: [parts[part] for part in sorted(parts)] for recording_id, parts in described.items()}
+    return {
+        recording_id: None if recording_id in living else [parts[part] for part in sorted(parts)]
+        for recording_id, parts in described.items()
+    }
 
 
 def find_parts(directory: Path, recording_id: str, started_at: datetime) -> list[Path]:

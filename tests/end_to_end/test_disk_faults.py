@@ -28,6 +28,7 @@ ANSWERS_S = 1.0
 DELAY_P99_S = 0.020
 HELD_BACK_S = 5.0
 LAST_SECOND_PACKETS = 55
+READY_S = 5.0
 
 
 def problems(house: House) -> dict[str, str]:
@@ -335,6 +336,31 @@ def test_the_reserve_outlives_a_kill() -> None:
 
 
 @pytest.mark.long
+def test_a_kill_over_a_blocked_disk_loses_no_more_than_the_disk_did() -> None:
+    """The recordings' disk blocks, the recorder is killed and starts again: calls pass at once, and when the disk
+    answers each recording is there up to where it blocked."""
+    with House() as house, disk_under(house.recorder, house.recorder.recordings) as disk:
+        live = crowd(house)
+        disk.block()
+        sent = [len(talk.outside.voice.sent) for talk in live]
+        live[0].talk(1.0)
+        house.recorder.kill()
+        assert house.recorder.restart() < READY_S
+        wait_for_problem(house)
+        passed, _ = pass_unrecorded(house, "+447700900381")
+        disk.answer()
+        wait_until_well(house)
+        passed.hang_up()
+        items = items_by_caller(house, [*live, passed])
+        check_unrecorded(items[passed.caller])
+        for talk, spoken in zip(live, sent, strict=True):
+            item = items[talk.caller]
+            assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "cut", True)
+            _, left, _ = house.recorder.export(item["call_id"])
+            (piece,) = matches(np.array(left, np.int16), decoded(g711.PCMA, talk.outside.coded))
+            assert spoken - (piece.in_voice + piece.length) / 160 <= LAST_SECOND_PACKETS
+
+
 @pytest.mark.timeout(120)
 def test_what_a_kill_left_is_put_right_when_the_disk_is_back() -> None:
     """kill -9 under live calls, and again over a full state disk: rows and audio wait for it, and nothing is lost."""

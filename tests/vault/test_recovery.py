@@ -252,7 +252,7 @@ def test_what_has_its_final_name_is_described_and_left_as_it_is(tmp_path: Path) 
     left_behind(tmp_path, recording_id=OTHER)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.crec")}
     left = parts_left(tmp_path, {RECORDING: STARTED_AT})
-    assert [(part.part, part.found) for part in left[RECORDING]] == [(1, Found.CUT), (2, Found.SEALED)]
+    assert [(part.part, part.found) for part in left[RECORDING] or ()] == [(1, Found.CUT), (2, Found.SEALED)]
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.crec")} == before
     assert parts_left(tmp_path, {RECORDING: STARTED_AT}) == left
     assert parts_left(tmp_path, {RECORDING: STARTED_AT + timedelta(days=40)}) == {RECORDING: []}
@@ -262,6 +262,17 @@ def test_a_damaged_part_under_its_final_name_is_never_removed(tmp_path: Path) ->
     """Whatever became of a file that was told to be there, a person must be able to look at it."""
     path = left_behind(tmp_path).rename(next(tmp_path.rglob("*.partial")).with_suffix(".crec"))
     os.truncate(path, HEADER_LENGTH + 3)
-    (part,) = parts_left(tmp_path, {RECORDING: STARTED_AT})[RECORDING]
+    (part,) = parts_left(tmp_path, {RECORDING: STARTED_AT})[RECORDING] or []
     assert (part.found, part.segments) == (Found.DAMAGED, 0)
     assert path.exists()
+
+
+def test_a_recording_whose_writer_lives_is_not_described_yet(tmp_path: Path) -> None:
+    """What a writer still keeps counts: nothing is said of its recording until it has let go."""
+    writer = PartWriter(part_source(tmp_path).next_part(STARTED_AT), STARTED_AT_NS)
+    writer.append(SECOND)
+    assert parts_left(tmp_path, {RECORDING: STARTED_AT}) == {RECORDING: None}
+    writer.append(SECOND)
+    writer.close()
+    (part,) = parts_left(tmp_path, {RECORDING: STARTED_AT})[RECORDING] or []
+    assert (part.found, part.segments) == (Found.CUT, 2)
