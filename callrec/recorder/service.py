@@ -38,7 +38,7 @@ log = logging.getLogger("callrec.service")
 
 _PRIORITY = -10
 _NEVER_BY_ITSELF = 1_000_000
-_PUT_RIGHT_S = 3.0
+_PUT_RIGHT_S = 2.0
 _PUT_RIGHT_AGAIN_S = 2.0
 _LET_GO_S = 0.25
 _NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
