@@ -400,6 +400,7 @@ def hashes(*folders: Path) -> dict[Path, str]:
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", ["recordings", "state"])
 def test_an_unwritable_folder_stops_no_call(which: str) -> None:
     """It runs, passes calls, says what is wrong in one sentence, changes nothing, and is well after a restart."""
@@ -431,6 +432,7 @@ def test_an_unwritable_folder_stops_no_call(which: str) -> None:
         house.check_exports([before, after], house.items_of([before, after]))
 
 
+@pytest.mark.long
 def test_a_file_in_place_of_the_recordings_folder_stops_no_call() -> None:
     """It runs, passes calls unrecorded, says so, and leaves the file as it is."""
     with House() as house:

@@ -89,6 +89,7 @@ def pass_through(house: House, caller: str) -> Conversation:
     return talk
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_broken_store_is_told_kept_and_mended(name: str) -> None:
     """Calls pass with the right outcome; with the right file back, all is readable again and the call has its row."""
@@ -134,6 +135,7 @@ def test_a_broken_store_is_told_kept_and_mended(name: str) -> None:
         house.check_exports([again], [house.item_of(again)])
 
 
+@pytest.mark.long
 def test_an_altered_ledger_is_put_aside_and_told() -> None:
     """Both copies are altered: nothing of them is replayed or lost, status says so, and calls are still recorded."""
     with House() as house:

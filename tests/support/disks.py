@@ -19,6 +19,8 @@ import pytest
 from tests.support.processes import program, wait_until
 from tests.support.recorder import Recorder
 
+_CLEAR_UP = 'PATH=$PATH:/usr/sbin:/sbin; read -r _; fsfreeze --unfreeze "$1"; mountpoint -q "$1" && umount --lazy "$1"'
+
 
 def _write_for_ever(file: BinaryIO | RawIOBase) -> None:
     while True:
@@ -40,6 +42,13 @@ class Disk:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._blocked = False
+        # Outlives these tests however they end: its input ends with them, and then it clears up.
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", _CLEAR_UP, "guard", str(folder)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     # -- a disk that does not answer
 
@@ -74,7 +83,10 @@ class Disk:
     def unmount(self) -> None:
         """Take the file system away; nobody may use it any longer."""
         self.answer()
-        wait_until(lambda: _run("umount", str(self.folder)).returncode == 0, f"{self.folder} is unmounted", 15)
+        try:
+            wait_until(lambda: _run("umount", str(self.folder)).returncode == 0, f"{self.folder} is unmounted", 15)
+        finally:
+            self._guard.communicate(timeout=30)
 
 
 @contextmanager
