@@ -18,7 +18,7 @@ from callrec.catalogue.errors import StorageUnavailable
 if TYPE_CHECKING:
     from alembic.config import Config
 
-SCHEMA_HEAD = "0001"
+SCHEMA_HEAD = "0004"
 BUSY_TIMEOUT_S = 5
 READERS = 3
 _LOG_PATIENCE_S = 0.1

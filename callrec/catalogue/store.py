@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,18 +24,22 @@ from callrec.catalogue.errors import StorageUnavailable
 from callrec.catalogue.indexing import IndexKeys
 from callrec.catalogue.live import LiveCall, RowMaker
 from callrec.catalogue.numbers import EventNumberLedger, NoLedger, RunningNumbers, set_meta
-from callrec.catalogue.outbox import Envelope, OutboxReader, outbox_row, outbox_step
+from callrec.catalogue.outbox import INSERT_OUTBOX, Envelope, OutboxReader, outbox_row, outbox_step
 from callrec.catalogue.sealer import Sealer
 from callrec.catalogue.tables import meta
 from callrec.catalogue.values import (
     Event,
     NumbersMode,
 )
-from callrec.catalogue.writer import Change, Numbers, Step, Writer
+from callrec.catalogue.writer import Change, Numbers, Parameters, Step, Writer
 from callrec.clock import Clock, SystemClock
 from callrec.tasks import Tasks
 
 log = logging.getLogger("callrec.catalogue")
+
+T = TypeVar("T")
+Tell = Callable[[Event], None]
+"""Stores an event about no call in the transaction that is under way."""
 
 _RETRY_S = 1.0
 _MIGRATION_PATIENCES = 4
@@ -209,6 +213,45 @@ class Store:
     async def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         async with self._reading() as connection:
             return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+    async def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        """Return the rows of a query.
+
+        Raises:
+            StorageUnavailable: if the catalogue cannot be read in time.
+        """
+        return await self._rows(query)
+
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """Return a connection to read many rows from; it raises as `rows` does."""
+        return self._reading()
+
+    async def transact(self, run: Callable[[Connection, Tell], T], *, most_events: int = 0) -> T:
+        """Run a function in the writer's thread, in one transaction with the events that tell of it.
+
+        Args:
+            run: changes rows of the stores that promises are kept in, and tells events about no call.
+            most_events: how many events it may tell.
+
+        Raises:
+            StorageUnavailable: if it is not durable in time.
+        """
+
+        def work(connection: Connection, numbers: Numbers) -> T:
+            told: list[Parameters] = []
+
+            def tell(event: Event) -> None:
+                if len(told) == most_events:
+                    raise ValueError(f"internal error: more than the {most_events} events that were announced")
+                told.append(outbox_row(self._sealer, self._envelope(event), event.data, numbers))
+
+            result = run(connection, tell)
+            if told:
+                connection.execute(INSERT_OUTBOX, told)
+            return result
+
+        result: T = await self._write(Change(None, run=work, events=most_events), self._options.patience_s)
+        return result
 
     async def tell(self, events: Sequence[Event]) -> None:
         """Store events about no call, sealed under the node key."""

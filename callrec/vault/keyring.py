@@ -241,6 +241,21 @@ class Keyring:
         self._left_over = []
         return len(nobodys)
 
+    async def new_key(self, purpose: str) -> tuple[str, bytes]:
+        """Make a key for something that is no call, such as `party` or `request`; durable when this returns.
+
+        Returns its random id and the key.
+
+        Raises:
+            KeysUnavailable: if the keyring cannot be written.
+        """
+        key_id, key = new_id(), secrets.token_bytes(KEY_BYTES)
+        destructions = self._destructions
+        row = self._wrap(key_id, purpose, key)
+        await asyncio.wrap_future(self._store.write(lambda connection: keyring_store.insert_keys(connection, [row])))
+        self._remember({key_id: key}, destructions)
+        return key_id, key
+
     # Reading
 
     def cached(self, key_id: str) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from callrec.catalogue import party_tables, protection_tables, request_tables  # noqa: F401 - they join the metadata
 from callrec.catalogue.tables import metadata
 
 connection = context.config.attributes["connection"]

@@ -1,0 +1,15 @@
+"""The stop list, holds and restrictions.
+
+Revision: 0004
+"""
+
+from __future__ import annotations
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the tables."""

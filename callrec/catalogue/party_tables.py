@@ -1,0 +1,1 @@
+"""Tables of outside parties and of retention runs."""

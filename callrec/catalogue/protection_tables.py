@@ -1,0 +1,1 @@
+"""Tables of the stop list, of holds and of restrictions."""
