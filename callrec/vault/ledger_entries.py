@@ -9,7 +9,6 @@ signature vouches for every entry before it. No personal data: random ids, close
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -20,22 +19,23 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-KINDS = frozenset(
-    {
-        "begun",
-        "intent",
-        "completed",
-        "destroyed",
-        "reserved",
-        "accepted",
-        # Made or lifted, by random id only.
-        "request",
-        "stop",
-        "do_not_call",
-        "hold",
-        "restriction",
-    }
-)
+PROMISES = frozenset({"request", "stop", "do_not_call", "hold", "restriction"})
+"""Made or lifted, by random id only: body `{"id": …, "what": "made" | "lifted"}`."""
+KINDS = PROMISES | {
+    "begun",
+    "intent",
+    "completed",
+    "destroyed",
+    "reserved",
+    # A recorder began or ended; the catalogue notes the newest one, and an older note tells of a restored catalogue.
+    "run",
+    # A copy of keyring or catalogue was made, or is gone.
+    "copy",
+    # Something is wrong with the ledger itself, or the catalogue lacks promises; both until accepted.
+    "doubt",
+    "lost",
+    "accepted",
+}
 BEGINNING = "0" * 64
 _CONTEXT = b"callrec ledger 1 "
 _WORD = re.compile(r"[A-Za-z0-9_.:/-]{0,80}")
@@ -56,7 +56,11 @@ class Entry:
 
     def line(self) -> bytes:
         """Return the entry as it is written."""
-        return _canonical({name: getattr(self, name) for name in self.__slots__}) + b"\n"
+        return canonical(self.as_document()) + b"\n"
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the entry as its line holds it."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
     def follows(self, n: int, previous: str) -> bool:
         """Say whether the entry comes after entry n with that hash, unaltered."""
@@ -64,11 +68,7 @@ class Entry:
 
     def signed_by(self, key: Ed25519PublicKey) -> bool:
         """Say whether the signature over the hash is the node's."""
-        try:
-            key.verify(base64.b64decode(self.signature, validate=True), _CONTEXT + self.hash.encode())
-        except (InvalidSignature, binascii.Error):
-            return False
-        return True
+        return signature_holds(self.hash, self.signature, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,23 @@ class Draft:
     body: Mapping[str, Any]
 
 
-def _canonical(document: Mapping[str, Any]) -> bytes:
+def signature_holds(digest: str, signature: str, key: Ed25519PublicKey) -> bool:
+    """Say whether a signature over the hash of an entry is that of a key."""
+    try:
+        key.verify(base64.b64decode(signature, validate=True), _CONTEXT + digest.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def canonical(document: Mapping[str, Any]) -> bytes:
+    """Return the one form of a document that is hashed and signed: sorted keys, no blanks, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
 def _digest(entry: Entry) -> str:
     document = {"n": entry.n, "at": entry.at, "kind": entry.kind, "body": entry.body, "previous": entry.previous}
-    return hashlib.sha256(_canonical(document)).hexdigest()
+    return hashlib.sha256(canonical(document)).hexdigest()
 
 
 def make(draft: Draft, n: int, previous: str, at: str, key: Ed25519PrivateKey) -> Entry:

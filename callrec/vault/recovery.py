@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
@@ -108,14 +108,15 @@ def parts_left(directory: Path, recordings: Mapping[str, datetime]) -> dict[str,
 
     Args:
         directory: the recordings directory.
-        recordings: the ids, each with the UTC time its first part began.
+        recordings: the ids, each with the UTC time its first part began, or a time less than a day before that.
 
     Raises:
         OSError: if the directory cannot be read.
     """
     described: dict[str, dict[int, Recovered]] = {recording_id: {} for recording_id in recordings}
     living: set[str] = set()
-    for folder in {directory / started_at.strftime(_DATE_FOLDER) for started_at in recordings.values()}:
+    dates = {(began + timedelta(days=day)).strftime(_DATE_FOLDER) for began in recordings.values() for day in (0, 1)}
+    for folder in (directory / date for date in sorted(dates)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():  # `.crec` sorts before `.partial`
             match = _NAME.fullmatch(path.name)
             if match is None or match[1] not in recordings or match[3] == "new":
