@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,8 @@ from callrec.catalogue.values import CallChange, CallEnd, CallIdentity, Item, Ne
 from callrec.catalogue.writer import Parameters, Step
 
 IDENTITY_NOT_KEPT = "identity_not_kept"
+_DISCARDED = frozenset({"opt_out", "stop_list"})
+"""Why a recording is destroyed while its row stays."""
 
 INSERT_CALL = insert(calls)
 INSERT_NUMBERS = insert(number_index)
@@ -89,15 +91,23 @@ class RowMaker:
         return steps + self.updated(call, values) + part_steps(call.call_id, change.parts)
 
     def ended(self, call: LiveCall, end: CallEnd) -> list[Step]:
-        """End a call in memory and return the steps that do so in the store."""
-        steps = self.changed(call, end.final)
-        values = {
+        """End a call in memory and return the steps that do so in the store.
+
+        A recording that began and of which nothing is left was none: the row names it no longer. One that somebody
+        declined is named until it is destroyed.
+        """
+        nothing_left = end.outcome == "not_recorded" and end.outcome_reason not in _DISCARDED
+        steps = self.changed(call, replace(end.final, parts=()) if nothing_left else end.final)
+        values: dict[str, Any] = {
             "in_progress": False,
             "ended_at": end.ended_at,
             "outcome": end.outcome,
             "outcome_reason": end.outcome_reason,
             "cut": end.cut,
         }
+        if nothing_left and call.row["recording_id"] is not None:
+            values |= {"recording_id": None, "recording_started_at": None, "segments": None}
+            steps.append(Step(DELETE_PARTS_OF_CALL, [{"b_call_id": call.call_id}], rank=1))
         return steps + self.updated(call, values)
 
     def updated(self, call: LiveCall, values: dict[str, Any]) -> list[Step]:

@@ -35,6 +35,8 @@ CALLER, OTHER, OURS = "+441632960001", "+441632960002", "+442079460123"
 NAME = "Jane O'Neill-Smith"
 PATIENCE_S = 30.0
 """How long a write may take where no test is about it: a busy disk can need more than a call may wait."""
+PATIENT = Options(open_patience_s=PATIENCE_S, patience_s=PATIENCE_S)
+"""The options of a catalogue whose patience no test is about."""
 
 
 @dataclass

@@ -18,7 +18,6 @@ from callrec.catalogue import (
     Catalogue,
     Event,
     FindQuery,
-    Options,
     Part,
     finding,
 )
@@ -27,7 +26,7 @@ from callrec.catalogue.sealer import NoKeys
 from callrec.catalogue.tables import UtcDateTime
 from callrec.errors import ExitCode, OperatorError
 from callrec.identifiers import new_id
-from tests.catalogue.house import CALLER, NAME, OTHER, OURS, START, files_with, house, recorded_end, spellings
+from tests.catalogue.house import CALLER, NAME, OTHER, OURS, PATIENT, START, files_with, house, recorded_end, spellings
 
 CONTRACT_FIELDS = """
 call_id recording_id call_reference sequence in_progress outcome outcome_reason cut direction
@@ -328,11 +327,32 @@ async def test_without_the_keyring_there_is_no_number(tmp_path: Path) -> None:
         assert all(event.document["data"] == {} for event in await there.catalogue.events_after(0))
 
 
+async def test_a_call_of_which_nothing_was_kept_names_no_recording(tmp_path: Path) -> None:
+    """The disk took nothing: `recording_id` is null, as in the contract, and no part is left in the catalogue."""
+    async with house(tmp_path) as here:
+        new = await here.open_call()
+        recording_id = new_id()
+        part = Part(recording_id, 1, f"2026/11/25/{recording_id}.1.crec")
+        began = CallChange(recording_started_at=START, recording_id=recording_id, parts=(part,))
+        await here.catalogue.change_call(new.call_id, began)
+        final = CallChange(recording_id=recording_id, recording_started_at=START, parts=(part,), segments=())
+        await here.catalogue.end_call(
+            new.call_id, CallEnd(START, "not_recorded", "storage_unavailable", final=final),
+            [Event("call", "ended", new.call_id)],
+        )  # fmt: skip
+        item = await here.catalogue.get(new.call_id)
+        assert (item["recording_id"], item["recording_started_at"], item["segments"]) == (None, None, [])
+        assert await here.catalogue.known_paths([part.path]) == set()
+        assert await here.catalogue.all_recordings() == []
+        told = (await here.catalogue.events_after(0))[-1].document["data"]
+        assert told["recording_id"] is None
+
+
 async def test_a_recorder_without_keys_keeps_rows_without_numbers(tmp_path: Path) -> None:
     """No keys: every call still has its row and its events, with the flag `identity_not_kept`."""
     async with house(tmp_path / "keys") as here:
         new = here.new_call(identity_key_id=None, audio_key_id=None)
-    catalogue = await Catalogue.open(tmp_path / "catalogue.db", NoKeys(), Options())
+    catalogue = await Catalogue.open(tmp_path / "catalogue.db", NoKeys(), PATIENT)
     await catalogue.open_call(new, [Event("call", "started", new.call_id)])
     await catalogue.end_call(new.call_id, CallEnd(START, "not_recorded", "keys_unavailable"))
     item = await catalogue.get(new.call_id)

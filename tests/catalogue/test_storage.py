@@ -19,12 +19,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
-from callrec.catalogue import CallChange, CallEnd, Catalogue, Event, FindQuery, Options, StateLock, StorageUnavailable
+from callrec.catalogue import CallChange, CallEnd, Catalogue, Event, FindQuery, StateLock, StorageUnavailable
 from callrec.catalogue.engine import SCHEMA_HEAD, alembic_config, migrate, schema_of
 from callrec.catalogue.sealer import NoKeys
 from callrec.catalogue.tables import metadata
 from callrec.errors import ExitCode, OperatorError
-from tests.catalogue.house import START, House, house
+from tests.catalogue.house import PATIENT, START, House, house
 
 
 async def until_well(here: House) -> None:
@@ -112,7 +112,7 @@ async def test_a_full_disk_is_told_and_recovered_from(tmp_path: Path) -> None:
 async def test_a_missing_folder_stops_nothing(tmp_path: Path) -> None:
     """The catalogue opens all the same, says why it cannot be used, and works as soon as the folder is there."""
     folder = tmp_path / "later"
-    catalogue = await Catalogue.open(folder / "catalogue.db", NoKeys(), Options())
+    catalogue = await Catalogue.open(folder / "catalogue.db", NoKeys(), PATIENT)
     assert catalogue.problem is not None
     with pytest.raises(StorageUnavailable):
         await catalogue.find(FindQuery())
