@@ -20,6 +20,7 @@ from callrec.catalogue.values import CallChange, CallEnd, CallIdentity, NewCall,
 from callrec.vault.keyring import Keyring
 from callrec.vault.master_key import MasterKey
 from tests.api.fake_recorder import STARTED, event_of, item_of, write_part
+from tests.catalogue.house import PATIENT
 from tests.console.conftest import Desk
 
 
@@ -235,7 +236,7 @@ def test_verifying_through_the_recorder_finds_what_is_damaged(served: Desk) -> N
 async def store_calls(desk: Desk, numbers: range) -> list[Path]:
     """Store calls with recordings as a recorder does, and return their files."""
     ring = Keyring.open(keyring(desk), MasterKey.load(key(desk)), create=False, pool_calls=len(numbers))
-    catalogue = await Catalogue.open(desk.folder / "state" / "catalogue.db", ring, strict=True)
+    catalogue = await Catalogue.open(desk.folder / "state" / "catalogue.db", ring, PATIENT, strict=True)
     paths = []
     for number in numbers:
         item, keys = item_of(number), ring.take_call_keys()

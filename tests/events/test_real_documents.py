@@ -16,6 +16,7 @@ from callrec.settings import BrokerUrl, Mqtt
 from callrec.tasks import Tasks
 from callrec.vault.keyring import Keyring
 from callrec.vault.master_key import MasterKey
+from tests.catalogue.house import PATIENT
 from tests.events.broker import Broker, subscribed
 
 pytestmark = pytest.mark.peer
@@ -66,7 +67,7 @@ async def test_what_the_catalogue_tells_keeps_its_schema_on_the_wire(tmp_path: P
     broker = Broker(tmp_path)
     broker.start()
     keyring = Keyring.open(tmp_path / "keyring.db", MasterKey.create(tmp_path / "master-key"), create=True)
-    catalogue = await Catalogue.open(tmp_path / "catalogue.db", keyring)
+    catalogue = await Catalogue.open(tmp_path / "catalogue.db", keyring, PATIENT)
     tasks = Tasks("test")
     try:
         await write_a_call(catalogue, keyring)

@@ -14,6 +14,7 @@ from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.master_key import MasterKey
 from callrec.vault.part_writer import PartSource, PartWriter, SealedPart
 from callrec.vault.recording_format import OURS, OUTSIDE, encode_packet
+from tests.catalogue.house import PATIENT
 from tests.support.recorder import Recorder
 
 PACKETS_A_SECOND = 50
@@ -46,7 +47,7 @@ async def _stock(recorder: Recorder, count: int, seconds: int) -> list[str]:
     ring = Keyring.open(
         recorder.state / "keyring.db", MasterKey.load(recorder.directory / "secrets" / "master-key"), create=False
     )
-    catalogue = await Catalogue.open(recorder.state / "catalogue.db", ring, strict=True)
+    catalogue = await Catalogue.open(recorder.state / "catalogue.db", ring, PATIENT, strict=True)
     started = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=seconds + 3600)
     hour = [one_second(second) for second in range(seconds)]
     ids = []
