@@ -22,7 +22,7 @@ from callrec.catalogue.erasure import LedgerDue, Target
 from callrec.catalogue.errors import CallNotFound, StorageUnavailable
 from callrec.catalogue.values import Event
 from callrec.errors import CallrecError, ExitCode, IntegrityError, OperatorError
-from callrec.identifiers import new_id
+from callrec.identifiers import new_id, recording_id_of
 from callrec.privacy.recording_files import RecordingFiles
 from callrec.vault.keyring import Keyring
 from callrec.vault.keyring_errors import LedgerUnavailable
@@ -351,7 +351,8 @@ class Eraser:
                 continue
             if await self._keyring.existing([target.audio_key_id]):
                 continue
-            await self._discard_files(target.call_id, target.recording_id)
+            # Its row may not have learnt of the recording: a disk that blocked, and then a crash.
+            await self._discard_files(target.call_id, target.recording_id or recording_id_of(target.call_id))
             await self._discard_row(target.call_id, target.audio_key_id, target.recording_id, reason)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.catalogue.values import CallChange, Event
-from callrec.identifiers import new_id
+from callrec.identifiers import new_id, recording_id_of
 from callrec.media import DigitPolicy, Play, PlayKind, PlayStart
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.prompts import Sources
@@ -85,7 +85,7 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
     if call.keys is None:
         tools.feed(call, given.RecordingLost())
         return
-    recording_id, folder = new_id(tools.random), tools.settings.paths.recordings
+    recording_id, folder = recording_id_of(call.call_id), tools.settings.paths.recordings
     parts = PartSource(recording_id, call.keys.audio_key, folder, tools.random)
     try:
         started_at = tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)

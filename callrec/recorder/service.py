@@ -20,6 +20,7 @@ from callrec.clock import Clock, SystemClock
 from callrec.errors import CallrecError, ConfigurationError, ExitCode
 from callrec.events import Publisher
 from callrec.media import CapacityError, MediaService
+from callrec.privacy.erasing import Reason as ErasingReason
 from callrec.recorder.admission import RETRY_AFTER_S
 from callrec.recorder.desk import Desk
 from callrec.recorder.hall import Hall
@@ -201,7 +202,10 @@ class Service:
         await recover_recordings(folder, now)
         await stores.put_right()
         # The media workers of the last run may still keep what they have; they tell nobody any more.
-        while await end_interrupted(stores.catalogue, folder, now, hall.knows):  # noqa: ASYNC110 - as above
+        discard = (
+            None if stores.eraser is None else partial(stores.eraser.discard_audio, reason=ErasingReason.NOT_TO_BE_KEPT)
+        )
+        while await end_interrupted(stores.catalogue, folder, now, hall.knows, discard):  # noqa: ASYNC110 - as above
             await asyncio.sleep(_LET_GO_S)
 
     async def _start_media(self, tools: Tools) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from callrec.calls.outcome import Outcome, Reason
 from callrec.catalogue import Catalogue
 from callrec.catalogue.values import CallChange, CallEnd, Event, OpenRow, Part
+from callrec.identifiers import recording_id_of
 from callrec.recorder.timeline import GAP, RECORDED, Segment
 from callrec.vault.recovery import Recovered, parts_left, recover
 
@@ -23,8 +25,16 @@ async def recover_recordings(folder: Path, now: datetime) -> None:
         log.warning("recording %s part %d: %s, %d segments", part.recording_id, part.part, part.found, part.segments)
 
 
+Discard = Callable[[str, str, str], Awaitable[None]]
+"""Destroys the audio of a call: its id, the id of its audio key, the id of its recording."""
+
+
 async def end_interrupted(
-    catalogue: Catalogue, folder: Path, now: datetime, is_live: Callable[[str], bool] = lambda _: False
+    catalogue: Catalogue,
+    folder: Path,
+    now: datetime,
+    is_live: Callable[[str], bool] = lambda _: False,
+    discard: Discard | None = None,
 ) -> int:
     """Give every row that was in progress when the recorder died its one outcome; return how many wait for theirs.
 
@@ -36,16 +46,20 @@ async def end_interrupted(
         folder: where the recordings are, recovered already.
         now: no call ended later.
         is_live: tells of a call of this run, which ends by itself.
+        discard: takes away audio of which nothing proves that its notice was heard; None leaves the file.
     """
     rows = [row for row in await catalogue.in_progress() if not is_live(row.call_id)]
-    recordings = {row.recording_id: row.recording_started_at or row.started_at for row in rows if row.recording_id}
-    left = await asyncio.to_thread(parts_left, folder, recordings)
+    began = {_recording_id(row): row.recording_started_at or row.started_at for row in rows if row.audio_key_id}
+    left = await asyncio.to_thread(parts_left, folder, began)
     waiting = 0
     for row in rows:
-        parts = left.get(row.recording_id or "", [])
+        parts = left.get(_recording_id(row), [])
         if parts is None:
             waiting += 1
             continue
+        if parts and _is_unproven(row) and discard is not None and row.audio_key_id is not None:
+            log.warning("call %s: its audio is destroyed, for its notice is not known to be heard", row.call_id)
+            await discard(row.call_id, row.audio_key_id, _recording_id(row))
         end, events = interrupted_end(row, parts, folder, now)
         await catalogue.end_call(row.call_id, end, events)
     if len(rows) > waiting:
@@ -55,25 +69,55 @@ async def end_interrupted(
     return waiting
 
 
+def _recording_id(row: OpenRow) -> str:
+    """Return the id of a row's recording, also where its beginning could not be written down any more."""
+    return row.recording_id or recording_id_of(row.call_id)
+
+
+def _is_unproven(row: OpenRow) -> bool:
+    """Whether the row does not say that the notice was heard to its end: then nothing may be kept (NOT-2, NOT-14)."""
+    return row.recording_id is None and not (row.notice or {}).get("completed")
+
+
 def interrupted_end(
     row: OpenRow, recovered: Sequence[Recovered], folder: Path, now: datetime
 ) -> tuple[CallEnd, list[Event]]:
     """Return how a call ended that the recorder's death cut off, and what is told about it."""
+    if recovered and _is_unproven(row):
+        return CallEnd(row.started_at, "not_recorded", Reason.NOTICE_INCOMPLETE.value), [_told(row, "call", "ended")]
     parts = _parts(row, recovered, folder)
     if not any(part.segments for part in parts):
         reason = _why_not_recorded(row)
         end = CallEnd(row.started_at, "not_recorded", reason.value, final=CallChange(parts=parts))
-        return end, [Event("call", "ended", row.call_id)]
-    started = row.recording_started_at or row.started_at
+        return end, [_told(row, "call", "ended")]
+    began, events = _beginning(row, recovered)
+    started = row.recording_started_at or began.recording_started_at or row.started_at
     segments = _segments(started, recovered)
     ended_at = started + timedelta(milliseconds=segments[-1].end_ms if segments else 0)
-    final = CallChange(parts=parts, segments=tuple(segment.as_item() for segment in segments))
+    final = replace(began, parts=parts, segments=tuple(segment.as_item() for segment in segments))
     # Only who ends a recording seals its last part: then the call was over, and just its row was not.
     newest = max(recovered, key=lambda part: part.part, default=None)
     whole = newest is not None and newest.sealed
     outcome = Outcome(Reason.COMPLETE if whole else Reason.CUT)
     end = CallEnd(min(ended_at, now), outcome.kind.value, outcome.reason.value, cut=not whole, final=final)
-    return end, [Event("recording", "sealed", row.call_id), Event("call", "ended", row.call_id)]
+    return end, [*events, _told(row, "recording", "sealed"), _told(row, "call", "ended")]
+
+
+def _told(row: OpenRow, noun: str, verb: str) -> Event:
+    return Event(noun, verb, row.call_id)
+
+
+def _beginning(row: OpenRow, recovered: Sequence[Recovered]) -> tuple[CallChange, list[Event]]:
+    """Return what the row does not know yet of a recording that began while nothing could be written down."""
+    if row.recording_id is not None or not recovered:
+        return CallChange(), []
+    began_ns = min(part.started_at_ns for part in recovered if part.segments)
+    began = datetime.fromtimestamp(began_ns / 1e9, UTC)
+    change = CallChange(recording_id=recovered[0].recording_id, recording_started_at=began)
+    if row.answered_at is not None:
+        return change, [_told(row, "recording", "started")]
+    # A recording begins when the destination answers.
+    return replace(change, answered_at=began), [_told(row, "call", "answered"), _told(row, "recording", "started")]
 
 
 def _parts(row: OpenRow, recovered: Iterable[Recovered], folder: Path) -> tuple[Part, ...]:
