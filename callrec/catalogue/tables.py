@@ -104,6 +104,13 @@ Index("calls_by_outcome", calls.c.outcome, calls.c.started_at, calls.c.call_id)
 Index("calls_by_recording", calls.c.recording_id)
 Index("calls_by_reference", calls.c.call_reference)
 Index(
+    "calls_by_relationship",
+    calls.c.relationship_id,
+    calls.c.call_id,
+    sqlite_where=text("relationship_id IS NOT NULL"),
+    postgresql_where=text("relationship_id IS NOT NULL"),
+)
+Index(
     "calls_in_progress",
     calls.c.call_id,
     sqlite_where=text("in_progress = 1"),
