@@ -21,19 +21,34 @@ class Place:
 
     socket: Path
     zone: ZoneInfo
+    doubt: str = ""
+    """Why the configuration could not be asked for the time zone; empty where it could."""
 
 
-def read_place(config: Path, *, named: bool, environ: Mapping[str, str] = os.environ) -> Place:
+def read_place(
+    config: Path, *, named: bool, socket: Path | None = None, environ: Mapping[str, str] = os.environ
+) -> Place:
     """Return `[api] socket` and `[org] timezone` of a configuration file, `conf.d/*.toml` and the environment.
 
     Args:
         config: the configuration file.
         named: whether a person named it; a default one that is missing or unreadable for this user means defaults.
+        socket: the recorder's socket where it was named: then a configuration that cannot be used prevents nothing.
         environ: variables CALLREC_API__SOCKET and CALLREC_ORG__TIMEZONE count last.
 
     Raises:
-        ConfigurationError: if a file that was named cannot be read, or is no TOML.
+        ConfigurationError: if no socket was named, and a file that was named cannot be read, or is no TOML.
     """
+    if socket is None:
+        return _read(config, environ, named=named)
+    try:
+        place = _read(config, environ, named=named)
+    except ConfigurationError as error:
+        return Place(socket, ZoneInfo(DEFAULT_ZONE), str(error))
+    return Place(socket, place.zone)
+
+
+def _read(config: Path, environ: Mapping[str, str], *, named: bool) -> Place:
     config = config.absolute()
     socket, zone = str(DEFAULT_SOCKET), DEFAULT_ZONE
     for path in (config, *sorted((config.parent / "conf.d").glob("*.toml"))):

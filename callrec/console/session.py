@@ -43,14 +43,17 @@ class Session:
     @cached_property
     def place(self) -> Place:
         """Return where the recorder is and which time zone counts."""
-        place = read_place(self.config, named=self.options.config is not None)
         socket = self.options.socket or os.environ.get("CALLREC_SOCKET")
-        return place if socket is None else Place(Path(socket), place.zone)
+        named = self.options.config is not None
+        return read_place(self.config, named=named, socket=Path(socket) if socket else None)
 
-    @property
+    @cached_property
     def zone(self) -> ZoneInfo:
-        """Return the time zone of `[org]`."""
-        return self.place.zone
+        """Return the time zone of `[org]`; the default one, and a word of warning, where a broken file hides it."""
+        place = self.place
+        if place.doubt:
+            say(f"callrec: {place.doubt}; times are those of {place.zone.key}")
+        return place.zone
 
     @cached_property
     def client(self) -> Client:

@@ -58,6 +58,25 @@ def test_options_may_stand_before_or_after_the_command(served: Desk) -> None:
     assert run("find", "-o", "id", environment={"CALLREC_SOCKET": socket}).out == expected
 
 
+def test_a_broken_configuration_stops_only_who_needs_it(served: Desk) -> None:
+    """With the socket named every answer comes, with a word about the time zone; without it exit 78 says why."""
+    served.recorder.items = [item_of(1)]
+    served.config.write_text("[sip\n")
+    socket = str(served.folder / "api.sock")
+    for ran in (
+        served.run("--socket", socket, "find", "--since", "2026-01-01", "-o", "id"),
+        run("find", "-o", "id", "--config", served.config, environment={"CALLREC_SOCKET": socket}),
+    ):
+        assert (ran.code, ran.out) == (0, item_of(1)["call_id"] + "\n")
+        (warning,) = ran.err.splitlines()
+        assert str(served.config) in warning
+        assert "Europe/London" in warning
+    for arguments in (["find"], ["config", "check"], ["keys", "check", "--socket", socket]):
+        ran = served.run(*arguments)
+        assert (ran.code, ran.out) == (78, "")
+        assert str(served.config) in ran.err
+
+
 def test_the_table_is_in_local_time_and_the_json_in_utc(served: Desk) -> None:
     """Tables are for people in London, JSON for programs."""
     served.recorder.items = [item_of(1, started_at="2026-07-01T10:00:00.000Z")]

@@ -41,3 +41,24 @@ def test_a_default_configuration_may_be_absent(tmp_path: Path) -> None:
     assert str(read_place(tmp_path / "no.toml", named=False, environ={}).socket) == "/run/callrec/api.sock"
     with pytest.raises(ConfigurationError):
         read_place(tmp_path / "no.toml", named=True, environ={})
+
+
+@pytest.mark.parametrize("text", ["[api\n", '[org]\ntimezone = "Mars/Olympus"\n', None])
+def test_a_named_socket_needs_no_configuration(tmp_path: Path, text: str | None) -> None:
+    """The recorder goes on with its old configuration while the file is broken: who names its socket is let in."""
+    config = tmp_path / "callrec.toml"
+    if text is not None:
+        config.write_text(text)
+    place = read_place(config, named=True, socket=tmp_path / "api.sock", environ={})
+    assert (place.socket, place.zone.key) == (tmp_path / "api.sock", "Europe/London")
+    assert str(config) in place.doubt
+    with pytest.raises(ConfigurationError):
+        read_place(config, named=True, environ={})
+
+
+def test_a_named_socket_keeps_the_time_zone_of_the_file(tmp_path: Path) -> None:
+    """Only what was named is not looked up."""
+    config = tmp_path / "callrec.toml"
+    config.write_text('[org]\ntimezone = "Europe/Paris"\n')
+    place = read_place(config, named=True, socket=Path("/x.sock"), environ={})
+    assert (str(place.socket), place.zone.key, place.doubt) == ("/x.sock", "Europe/Paris", "")
