@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from callrec.errors import ConfigurationError
+
+_STA_UNSYNC = 0x0040
+"""adjtimex(2): the kernel knows of nobody who keeps its clock."""
+_SIZE_OF_TIMEX = 208
 
 
 class Clock(Protocol):
@@ -72,6 +77,19 @@ class ManualClock:
         """Turn the clock on."""
         self._now += by
         self._monotonic += by.total_seconds()
+
+
+def kept_by_time_server() -> bool:
+    """Ask the kernel whether somebody keeps its clock (adjtimex(2) with modes 0, which changes nothing).
+
+    True where it cannot be asked.
+    """
+    buffer = ctypes.create_string_buffer(_SIZE_OF_TIMEX)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.adjtimex(buffer) < 0:
+        return True
+    status = ctypes.c_int.from_buffer(buffer, 5 * ctypes.sizeof(ctypes.c_long)).value
+    return not status & _STA_UNSYNC
 
 
 def rfc3339(instant: datetime) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import resource
 import shutil
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from callrec.clock import kept_by_time_server
 from callrec.console.keys import CATALOGUE, KEYRING, open_keyring
 from callrec.errors import CallrecError
 from callrec.settings import Transport
@@ -26,9 +26,6 @@ Status = Mapping[str, Any] | None
 _BROKER_PATIENCE_S = 3.0
 _DESCRIPTORS_A_CALL = 8
 """Two RTP and two RTCP sockets, each with a duplicate in the recorder, and a part file."""
-_STA_UNSYNC = 0x0040
-"""adjtimex(2): the kernel knows of nobody who keeps its clock."""
-_SIZE_OF_TIMEX = 208
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,21 +197,11 @@ def _clock(_patient: Patient) -> Iterator[Finding]:
     if now.year < 2024:
         found = f"it is {now:%Y-%m-%d}, which has long passed: dates of deletion would be wrong"
         yield Finding("clock", "failed", found, "timedatectl set-ntp true")
-    elif not _clock_is_kept():
+    elif not kept_by_time_server():
         found = "the kernel knows of no time server that keeps it"
         yield Finding("clock", "warning", found, "timedatectl set-ntp true   # or install chrony")
     else:
         yield Finding("clock", "ok", "kept by a time server")
-
-
-def _clock_is_kept() -> bool:
-    """Ask the kernel, changing nothing (adjtimex(2) with modes 0); true where it cannot be asked."""
-    buffer = ctypes.create_string_buffer(_SIZE_OF_TIMEX)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.adjtimex(buffer) < 0:
-        return True
-    status = ctypes.c_int.from_buffer(buffer, 5 * ctypes.sizeof(ctypes.c_long)).value
-    return not status & _STA_UNSYNC
 
 
 def _recorder(patient: Patient) -> Iterator[Finding]:

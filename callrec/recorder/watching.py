@@ -7,10 +7,10 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 from callrec.events import BrokerState, Publisher
+from callrec.recorder.clock_watch import ClockWatch
 from callrec.recorder.health import Code
 from callrec.recorder.tools import Tools
 
@@ -22,7 +22,6 @@ _COLLECT_AT_LATEST_S = 600.0
 _FEW_CALLS = 20
 _FIRST_CONNECTION_S = 5.0
 _DISK_LIMIT_S = 2.0
-_CLOCK_JUMP = timedelta(seconds=5)
 
 
 class Watching:
@@ -34,7 +33,7 @@ class Watching:
         self._started_at = self._collected_at = tools.now
         self._publisher = publisher
         self._disk: asyncio.Task[int] | None = None
-        self._difference = tools.clock.now() - timedelta(seconds=tools.clock.monotonic())
+        self._clock = ClockWatch(tools.clock)
 
     async def run(self) -> None:
         """Look every second, for ever; one look that fails does not end the next."""
@@ -56,7 +55,7 @@ class Watching:
         """Look once."""
         self._collect_garbage()
         self._look_at_broker()
-        self._look_at_clock()
+        self._tools.health.set(Code.CLOCK, self._clock.look())
         await self._tools.stores.look(self._tools.health)
         await self._look_at_disk()
 
@@ -76,15 +75,6 @@ class Watching:
         reason = self._publisher.reason or "not connected yet"
         text = f"the MQTT broker is not connected: {reason}; events wait in the outbox" if lost else None
         self._tools.health.set(Code.BROKER_DISCONNECTED, text)
-
-    def _look_at_clock(self) -> None:
-        """A wall clock that jumps makes retention dates and evidence doubtful."""
-        difference = self._tools.clock.now() - timedelta(seconds=self._tools.clock.monotonic())
-        jump = difference - self._difference
-        if abs(jump) > _CLOCK_JUMP:
-            self._difference = difference
-            text = f"the clock jumped by {jump.total_seconds():.0f} s; check the time synchronisation (timedatectl)"
-            self._tools.health.raise_problem(Code.CLOCK, text)
 
     async def _look_at_disk(self) -> None:
         """Compare what is free with the limit; a disk that does not answer in time is a problem of its own."""
