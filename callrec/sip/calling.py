@@ -120,7 +120,10 @@ class Calling:
         if told.what is Happening.RESPONSE and isinstance(told.message, Response):
             self._on_response(leg, told.transaction, told.message, now)
         elif told.transaction is leg.ours:
-            self._failed(leg, None, "timeout" if told.what is Happening.TIMEOUT else "transport")
+            cause: FailureCause = "timeout" if told.what is Happening.TIMEOUT else "transport"
+            if not leg.provisional:
+                self._core.profile.on_silence(leg.flow, cause)  # also where nobody waits for the call any more
+            self._failed(leg, None, cause)
 
     def _on_response(self, leg: Leg, transaction: Transaction, response: Response, now: float) -> None:
         if response.status < 200:

@@ -35,6 +35,10 @@ def _never(_flow: Flow) -> bool:
     return False
 
 
+def _ignore(_flow: Flow, _cause: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointProfile:
     """Who the endpoint is, and the decisions it leaves to whoever knows the network."""
@@ -55,6 +59,8 @@ class EndpointProfile:
     """Whether responses go to the source port even where the Via has no `rport` (a peer behind NAT)."""
     wake: Callable[[], None] = _do_nothing
     """Called when there is something to send or to tell where there was nothing: a driver plans its next round."""
+    on_silence: Callable[[Flow, str], None] = _ignore
+    """Called when an INVITE of ours got no response at all: where it went, and "timeout" or "transport"."""
     contact_user: str = "callrec"
     max_transactions: int = 50_000
     max_legs: int = 10_000
@@ -160,7 +166,7 @@ class Core:
         hop = dialog.next_hop
         flow = self.profile.route(hop, dialog.flow)
         branch = self.branch(hop)
-        pairs = (*headers, *self.named("User-Agent"), *body_headers(body, None))
+        pairs = (*headers, *self.named("User-Agent"), *own_body_headers(headers, body))
         return request_in(dialog, cseq, self.via(flow, branch), pairs, body), branch, flow
 
     # Responses of ours.
@@ -186,8 +192,7 @@ class Core:
         if not transaction.to_tag:
             transaction.to_tag = self.token()
         echoed = echo(transaction.request, transaction.vias, status, transaction.to_tag)
-        typed = any(name.lower() == "content-type" for name, _ in headers)
-        own = body_headers(body, None)[-1:] if typed else body_headers(body, None)
+        own = own_body_headers(headers, body)
         phrase = REASON_PHRASES.get(status, "") if reason is None else reason
         return Response(status, phrase, Headers([*echoed, *headers, *self.named("Server"), *own]), body)
 
@@ -201,6 +206,12 @@ class Core:
             leg.ours = None
         leg.deadlines.clear()
         self.legs.forget(leg)
+
+
+def own_body_headers(given: Iterable[tuple[str, str]], body: bytes) -> HeaderPairs:
+    """Return the headers of a body that were not given: a body without a Content-Type is SDP."""
+    typed = any(name.lower() == "content-type" for name, _ in given)
+    return body_headers(body, None)[-1:] if typed else body_headers(body, None)
 
 
 def echo(request: Request, vias: tuple[str, ...], status: int, to_tag: str) -> list[tuple[str, str]]:

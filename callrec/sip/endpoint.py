@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from callrec.errors import PeerError
 from callrec.sip.answering import Answering
+from callrec.sip.asking import Asking, Question
 from callrec.sip.calling import Calling, Dial
 from callrec.sip.core import Core, EndpointCounters, EndpointProfile, Outgoing
 from callrec.sip.dialog import DEFAULT_PORT, Dialog, DialogKey, is_literal
@@ -40,6 +41,7 @@ class Endpoint:
         self._calling = Calling(core, self._hanging_up)
         self._reoffering = Reoffering(core, self._calling, self._hanging_up)
         self._answering = Answering(core, self._hanging_up, self._reoffering)
+        self._asking = Asking(core)
         self._incoming = Incoming(core, self._answering, self._hanging_up)
 
     # The five verbs.
@@ -194,6 +196,27 @@ class Endpoint:
         """Answer an `InDialogRequest`; a body is SDP unless `headers` name its Content-Type."""
         return self._incoming.respond(token, status, now, reason=reason, headers=tuple(headers), body=body)
 
+    def ask(  # noqa: PLR0913 - what a request can have
+        self,
+        leg: LegId,
+        method: str,
+        token: str,
+        now: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> bool:
+        """Send another request in the dialog of a leg; `Replied` follows with this token of the user's.
+
+        A body is SDP unless `headers` name its Content-Type.
+        """
+        found = self._leg(leg)
+        return found is not None and self._asking.inside(found, method, token, tuple(headers), body, now)
+
+    def ask_options(self, flow: Flow, token: str, now: float) -> None:
+        """Send OPTIONS outside any dialog; `Replied` follows with this token of the user's, and no leg."""
+        self._asking.options(flow, token, now)
+
     # What can be seen.
 
     @property
@@ -252,6 +275,8 @@ class Endpoint:
 
     def _on_told(self, told: Told, now: float) -> None:
         transaction, leg = told.transaction, told.transaction.owner
+        if isinstance(leg, Question):
+            self._asking.on_told(leg, told)
         if not isinstance(leg, Leg):
             return
         if transaction.is_server:

@@ -154,6 +154,19 @@ class InDialogRequest:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """How a request of `ask` or `ask_options` ended; `leg` is empty for one outside any dialog.
+
+    `response` is the final response; None where none came in 64*T1 ("timeout") or could come ("transport").
+    """
+
+    leg: LegId
+    token: str
+    response: Response | None
+    cause: Literal["response", "timeout", "transport"]
+
+
 Event = (
     IncomingCall
     | Cancelled
@@ -167,4 +180,5 @@ Event = (
     | ReofferAnswered
     | ReofferFailed
     | InDialogRequest
+    | Replied
 )
