@@ -21,6 +21,7 @@ from callrec.catalogue.live import LiveCall
 from callrec.catalogue.numbers import set_meta
 from callrec.catalogue.opening import open_identities
 from callrec.catalogue.outbox import outbox_row, outbox_step
+from callrec.catalogue.parties import write_ties
 from callrec.catalogue.reading import Readings
 from callrec.catalogue.store import Options, StorageProblem
 from callrec.catalogue.tables import calls, meta, outbox
@@ -32,6 +33,7 @@ from callrec.catalogue.values import (
     Item,
     NewCall,
     StoredEvent,
+    Tie,
 )
 from callrec.catalogue.writer import Change, Numbers, Step
 
@@ -62,6 +64,7 @@ class Catalogue(Readings):
             await self._store(call, number, events, self._options.open_patience_s)
         except ConstraintError as error:
             raise CallKnown(f"call {new.call_id} is in the catalogue already") from error
+        self._told_of(new.call_id)
         return int(call.row["sequence"])
 
     async def change_call(self, call_id: str, change: CallChange, events: Sequence[Event] = ()) -> None:
@@ -83,12 +86,34 @@ class Catalogue(Readings):
             await self._store(call, lambda _: steps, events, self._options.patience_s)
         finally:
             self._live.pop(call_id, None)
+        self._told_of(call_id)
+
+    def _told_of(self, call_id: str) -> None:
+        if self.on_call is not None:
+            self.on_call(call_id)
+
+    async def tie(self, ties: Sequence[Tie]) -> None:
+        """Tie calls to the parties they belong to, those in progress included.
+
+        Raises:
+            StorageUnavailable: if it is not durable in time.
+        """
+        refs = await self.refs.of(tie.party_id for tie in ties)
+        await self.transact(lambda connection, _: write_ties(connection, ties))
+        for tie in ties:
+            if (call := self._live.get(tie.call_id)) is not None:
+                call.row |= {
+                    "relationship_id": tie.party_id,
+                    "retention_class": tie.retention_class,
+                    "delete_on": tie.delete_on,
+                }
+                call.ref = None if tie.party_id is None else refs.get(tie.party_id)
 
     async def _store(
         self, call: LiveCall, work: Callable[[Numbers], list[Step]], events: Sequence[Event], patience_s: float
     ) -> None:
         """Write a call's steps and the events that tell of them, in one transaction."""
-        row, identity = dict(call.row), call.identity
+        row, identity, ref = dict(call.row), call.identity, call.ref
 
         def steps(numbers: Numbers) -> list[Step]:
             done = work(numbers)
@@ -96,7 +121,7 @@ class Catalogue(Readings):
             if not events:
                 return done
             ref_key = self._index_keys.caller_ref if self._index_keys else None
-            data = event_data(item_of(row, identity), self._options.numbers, ref_key)
+            data = event_data(item_of(row, identity, ref), self._options.numbers, ref_key)
             rows = [
                 outbox_row(self._sealer, self._envelope(event, call), {**data, **event.data}, numbers)
                 for event in events
@@ -121,7 +146,8 @@ class Catalogue(Readings):
         key = None if row["identity_key_id"] is None else await self._key(row["identity_key_id"])
         identity = (await open_identities(self._sealer, rows))[0]
         row["identity"] = None
-        call = LiveCall(row, identity, key)
+        ref = (await self.refs.of((row["relationship_id"],))).get(row["relationship_id"])
+        call = LiveCall(row, identity, key, ref)
         if row["in_progress"]:
             self._live[call_id] = call
         return call
@@ -130,7 +156,7 @@ class Catalogue(Readings):
         """Return the calls in progress as memory has them, newest first; nothing is waited for."""
         rows = [call for call in self._live.values() if call.row["in_progress"]]
         rows.sort(key=lambda call: call.row["started_at"], reverse=True)
-        return [item_of(call.row, call.identity) for call in rows]
+        return [call.item() for call in rows]
 
     # Events
 

@@ -48,8 +48,14 @@ def pack(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def item_of(row: Row, identity: Identity | None) -> Item:
-    """Return a row as the contract's item; `identity` is None where its key is gone or was never there."""
+def item_of(row: Row, identity: Identity | None, ref: str | None = None) -> Item:
+    """Return a row as the contract's item.
+
+    Args:
+        row: the row.
+        identity: None where its key is gone or was never there.
+        ref: what people call the party it belongs to.
+    """
     known = identity or {}
     item: Item = {name: row[name] for name in _CLEAR_FIELDS}
     for name in _TIMES:
@@ -63,7 +69,7 @@ def item_of(row: Row, identity: Identity | None) -> Item:
         item[name] = row[name]
     item["flags"] = row["flags"] or []
     item["display_name"] = known.get("display_name")
-    item["relationship_id"] = row["relationship_id"]
+    item["relationship_id"] = ref
     item["capture_rule"] = row["capture_rule"]
     item["retention_class"] = row["retention_class"]
     item["delete_on"] = None if row["delete_on"] is None else row["delete_on"].isoformat()

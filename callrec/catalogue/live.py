@@ -40,6 +40,8 @@ class LiveCall:
     row: dict[str, Any]
     identity: dict[str, Any] | None
     key: bytes | None
+    ref: str | None = None
+    """What people call the party it belongs to."""
 
     @property
     def call_id(self) -> str:
@@ -48,7 +50,7 @@ class LiveCall:
 
     def item(self) -> Item:
         """Return the call as the contract shows it."""
-        return item_of(self.row, self.identity)
+        return item_of(self.row, self.identity, self.ref)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ party_orders = Table(
     Column("answer", LargeBinary, nullable=False),
 )
 Index("party_orders_party", party_orders.c.party_id)
+Index("party_orders_made", party_orders.c.made_at)
 
 # Parties whose calls have to be looked at again; a crash in the middle of it leaves them here.
 ties_due = Table(

@@ -65,7 +65,11 @@ class Readings(Store):
 
     async def _items(self, rows: Sequence[dict[str, Any]]) -> list[Item]:
         identities = await open_identities(self._sealer, rows)
-        return [item_of(row, identity) for row, identity in zip(rows, identities, strict=True)]
+        refs = await self.refs.of(row["relationship_id"] for row in rows)
+        return [
+            item_of(row, identity, refs.get(row["relationship_id"]))
+            for row, identity in zip(rows, identities, strict=True)
+        ]
 
     async def get(self, asked: str) -> Item:
         """Return the call that a call id, recording id, call reference or unique prefix of an id names.

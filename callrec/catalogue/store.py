@@ -25,6 +25,7 @@ from callrec.catalogue.indexing import IndexKeys
 from callrec.catalogue.live import LiveCall, RowMaker
 from callrec.catalogue.numbers import EventNumberLedger, NoLedger, RunningNumbers, set_meta
 from callrec.catalogue.outbox import INSERT_OUTBOX, Envelope, OutboxReader, outbox_row, outbox_step
+from callrec.catalogue.party_refs import PartyRefs
 from callrec.catalogue.sealer import Sealer
 from callrec.catalogue.tables import meta
 from callrec.catalogue.values import (
@@ -83,6 +84,9 @@ class Store:
         self._outbox = OutboxReader(sealer, options.node)
         self._numbers = RunningNumbers(options.ledger)
         self._live: dict[str, LiveCall] = {}
+        self.refs = PartyRefs(self._rows, sealer)
+        self.on_call: Callable[[str], None] | None = None
+        """Told the id of each call that was stored, when it began and when it ended."""
         self._writer: Writer | None = None
         self._readers: AsyncEngine | None = None
         self._problem: StorageProblem | None = None

@@ -140,6 +140,17 @@ class CallEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """Whose a call is, and what follows from it."""
+
+    call_id: str
+    party_id: str | None
+    retention_class: str
+    delete_on: date | None
+    """None while that is open."""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A fact for the world. About a call, `data` is added to the item's fields known by then."""
 

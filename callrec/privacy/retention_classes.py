@@ -96,6 +96,8 @@ _CLASS_OF_KIND = {
     PartyKind.APPLICANT: "hr_applicant",
     PartyKind.EMPLOYEE: "hr_employee",
 }
+KIND_CLASSES = frozenset({UNMATCHED, *_CLASS_OF_KIND.values()})
+"""What a call is classed as by its party, or for want of one; a class beyond these is somebody's choice."""
 # Classes that say no more than "who knows": a relationship says it better (LAW-58). Others are somebody's choice.
 _GIVE_WAY = frozenset({UNMATCHED, "enquirer", "campaign", "customer"})
 

@@ -107,12 +107,12 @@ async def test_changes_of_one_call_keep_their_order(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         new = await here.open_call()
         jobs = [
-            here.catalogue.change_call(new.call_id, CallChange(relationship_id=f"R{n}", add_flags=(f"f{n}",)))
+            here.catalogue.change_call(new.call_id, CallChange(capture_rule=f"R{n}", add_flags=(f"f{n}",)))
             for n in range(20)
         ]
         await asyncio.gather(*jobs)
         item = await here.catalogue.get(new.call_id)
-        assert item["relationship_id"] == "R19"
+        assert item["capture_rule"] == "R19"
         assert item["flags"] == [f"f{n}" for n in range(20)]
 
 

@@ -78,6 +78,7 @@ def _changes_of_parties() -> None:
         sa.ForeignKeyConstraint(["party_id"], ["parties.party_id"]),
         sa.PrimaryKeyConstraint("order_key"),
     )
+    op.create_index("party_orders_made", "party_orders", ["made_at"], unique=False)
     op.create_index("party_orders_party", "party_orders", ["party_id"], unique=False)
     op.create_table(
         "ties_due",
