@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("callrec.calls")
 
 
+@dataclass(frozen=True, slots=True)
+class PassedInfo:
+    """An INFO of one party that the other has not answered yet."""
+
+    token: str
+    """By which its sender is answered."""
+    limit: asyncio.TimerHandle
+
+
 @dataclass(slots=True)
 class Exchange:
     """What the two parties last sent and the other has not been given yet."""
@@ -41,6 +50,8 @@ class Exchange:
     """Whose re-INVITE is under way to the other party."""
     failure: int | None = None
     """Why no INVITE went out, as a SIP status."""
+    infos: dict[str, PassedInfo] = field(default_factory=dict)
+    """By the token of our own request."""
 
 
 @dataclass

@@ -64,6 +64,16 @@ def passed_back(headers: Iterable[Header]) -> tuple[Header, ...]:
     )
 
 
+_DESCRIBES_INFO = frozenset(
+    {"content-type", "content-disposition", "content-encoding", "content-language", "mime-version", "info-package"}
+)
+
+
+def passed_in_info(headers: Iterable[Header]) -> tuple[Header, ...]:
+    """Return the headers of an INFO that say what its body is (RFC 6086 section 8)."""
+    return tuple((name, value) for name, value in headers if name.lower() in _DESCRIBES_INFO)
+
+
 def q850_header(cause: int) -> Header:
     """Return the Reason header that carries a Q.850 cause (RFC 3326, RFC 4497)."""
     return ("Reason", f"Q.850;cause={cause}")

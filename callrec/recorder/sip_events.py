@@ -11,6 +11,7 @@ from callrec.calls.inputs import Side
 from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
+from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.signalling_commands import tell_remotes
@@ -242,16 +243,6 @@ def on_reoffer_cancelled(tools: Tools, call: LiveCall, event: sip.ReofferCancell
     tools.feed(call, given.ReofferCancelled(call.side_of(event.leg)))
 
 
-# RFC 6086, 3311, 3515: INFO is taken (its digits are never stored, LAW-74); an UPDATE without SDP refreshes.
-def on_in_dialog_request(tools: Tools, call: LiveCall, event: sip.InDialogRequest) -> None:
-    """Answer another request inside a dialog."""
-    method, has_body = event.request.method, bool(event.request.body)
-    accepted = method == "INFO" or (method == "UPDATE" and not has_body) or method in ("NOTIFY", "MESSAGE")
-    status = 200 if accepted else 488 if method == "UPDATE" else 603
-    log.debug("call %s: %s answered %d", call.call_id, method, status)
-    tools.driver.endpoint.respond(event.token, status, tools.now)
-
-
 SIP_EVENTS: dict[type[sip.Event], Callable[..., None]] = {
     sip.Acknowledged: on_acknowledged,
     sip.HungUp: on_hung_up,
@@ -264,4 +255,5 @@ SIP_EVENTS: dict[type[sip.Event], Callable[..., None]] = {
     sip.ReofferAnswered: on_reoffer_answered,
     sip.ReofferFailed: on_reoffer_failed,
     sip.InDialogRequest: on_in_dialog_request,
+    sip.Replied: on_replied,
 }

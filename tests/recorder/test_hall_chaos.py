@@ -33,6 +33,7 @@ DEEDS = [
     "outside_hangs_up", "inside_hangs_up", "inside_rejects", "inside_rings", "inside_early", "inside_answers",
     "outside_reoffers", "inside_reoffers", "outside_asks", "inside_asks", "opt_out", "menu", "stop_opt_out", "silence",
     "disk_fails", "disk_recovers", "rows_fail", "rows_recover", "worker_lost", "seal_all", "another_call",
+    "outside_info", "inside_info",
 ]  # fmt: skip
 DEED = st.tuples(MOMENTS, st.sampled_from(DEEDS), st.integers(0, 6))
 WILD = st.fixed_dictionaries(
@@ -62,6 +63,7 @@ CALM = st.fixed_dictionaries(
     }
 )
 STORY = st.one_of(CALM, WILD)
+KEY = (("Content-Type", "application/dtmf-relay"),)
 FATES = {"ok": [DELAY_S], "lost": [], "twice": [DELAY_S, 0.03], "late": [0.6]}
 
 
@@ -98,6 +100,8 @@ class Player:
                     asyncio.get_running_loop().call_later(
                         after, lambda: endpoint.answer(event.leg, answer, house.now)
                     )  # fmt: skip
+            case sip.InDialogRequest() if len(self.inside) % 2:
+                endpoint.respond(event.token, 200, house.now)
             case sip.Reoffered():
                 body = OFFERS[0] if phone is house.trunk else ANSWERS[0]
                 endpoint.accept_offer(event.leg, body, house.now)
@@ -133,6 +137,10 @@ class Player:
                 trunk.reoffer(outside, None, now)
             case "inside_asks":
                 pbx.reoffer(inside, None, now)
+            case "outside_info":
+                trunk.ask(outside, "INFO", "t", now, headers=KEY, body=b"Signal=%d" % number)
+            case "inside_info":
+                pbx.ask(inside, "INFO", "t", now, headers=KEY, body=b"Signal=9")
             case _:
                 self.do_inside(deed)
 
