@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callrec.catalogue.live import DELETE_PARTS_OF_CALL
 from callrec.catalogue.numbers import set_meta
 from callrec.catalogue.outbox import ERASED_NOUN, ERASED_VERB, INSERT_OUTBOX, Envelope, outbox_row
+from callrec.catalogue.protection_tables import protected_calls, protections
 from callrec.catalogue.sealer import Sealer
 from callrec.catalogue.tables import calls, ledger_due, meta, name_index, number_index, outbox, parts
 from callrec.catalogue.values import Event, Part
@@ -37,6 +38,8 @@ class Target:
     erased: bool
     started_at: datetime | None
     parts: tuple[Part, ...]
+    held: bool = False
+    """Whether a hold or restriction is over it: then nobody erases it."""
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -68,6 +71,7 @@ async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[
     files: dict[str, list[Part]] = {}
     for row in await connection.execute(select(parts).where(parts.c.call_id.in_(call_ids)).order_by(parts.c.number)):
         files.setdefault(row.call_id, []).append(Part(row.recording_id, row.number, row.path, row.segments, row.cut))
+    held = set((await connection.execute(_held(call_ids))).scalars())
     return [
         Target(
             row.call_id,
@@ -78,9 +82,18 @@ async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[
             row.erasure == ERASED,
             row.started_at,
             tuple(files.get(row.call_id, ())),
+            row.call_id in held,
         )
         for row in await connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))
     ]
+
+
+def _held(call_ids: Sequence[str]) -> Select[tuple[str]]:
+    return (
+        select(protected_calls.c.call_id)
+        .join(protections, protections.c.protection_id == protected_calls.c.protection_id)
+        .where(protected_calls.c.call_id.in_(call_ids), protections.c.released_at.is_(None))
+    )
 
 
 def mark(connection: Connection, call_ids: Sequence[str]) -> None:
@@ -155,10 +168,16 @@ def discard_steps(call_id: str, due: LedgerDue) -> list[Step]:
 _INSERT_DUE = insert(ledger_due)
 
 
+def owe(connection: Connection, due: LedgerDue) -> None:
+    """Note a ledger entry that is owed for what this transaction changes."""
+    connection.execute(_INSERT_DUE, [{"due_id": due.due_id, "kind": due.kind, "body": dict(due.body)}])
+
+
 async def due_entries(connection: AsyncConnection) -> list[LedgerDue]:
-    """Return the owed ledger entries."""
+    """Return the owed ledger entries: what was made comes before what was lifted."""
     rows = await connection.execute(select(ledger_due).order_by(ledger_due.c.due_id).limit(1000))
-    return [LedgerDue(row.kind, row.body, row.due_id) for row in rows]
+    due = [LedgerDue(row.kind, row.body, row.due_id) for row in rows]
+    return sorted(due, key=lambda entry: entry.body.get("what") == "lifted")
 
 
 def paid(connection: Connection, due_ids: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from callrec.catalogue import finding
 from callrec.catalogue.errors import AmbiguousId, CallNotFound
 from callrec.catalogue.items import item_of
 from callrec.catalogue.opening import open_identities
+from callrec.catalogue.protections import protecting
 from callrec.catalogue.store import Store
 from callrec.catalogue.tables import calls, parts
 from callrec.catalogue.values import (
@@ -66,10 +67,22 @@ class Readings(Store):
     async def _items(self, rows: Sequence[dict[str, Any]]) -> list[Item]:
         identities = await open_identities(self._sealer, rows)
         refs = await self.refs.of(row["relationship_id"] for row in rows)
-        return [
+        items = [
             item_of(row, identity, refs.get(row["relationship_id"]))
             for row, identity in zip(rows, identities, strict=True)
         ]
+        await self._show_holds(items)
+        return items
+
+    async def _show_holds(self, items: Sequence[Item]) -> None:
+        """Say of each item what nobody may erase it for, or play it."""
+        if not items:
+            return
+        holds: dict[str, list[dict[str, str]]] = {}
+        for row in await self._rows(protecting([item["call_id"] for item in items])):
+            holds.setdefault(row["call_id"], []).append({"id": row["protection_id"], "kind": row["kind"]})
+        for item in items:
+            item["holds"] = holds.get(item["call_id"], [])
 
     async def get(self, asked: str) -> Item:
         """Return the call that a call id, recording id, call reference or unique prefix of an id names.

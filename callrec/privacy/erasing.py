@@ -12,6 +12,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -137,7 +138,7 @@ class Eraser:
             case_id: the request's random id.
 
         Raises:
-            OperatorError: with exit code 75 if one of them is still in progress; then nothing was changed.
+            OperatorError: if one of them is still in progress (75) or under a hold (5); then nothing was changed.
             LedgerUnavailable: if the ledger or its outside copy cannot be written; then nothing was changed.
             StorageUnavailable: if the catalogue cannot be read; then nothing was changed.
         """
@@ -149,6 +150,10 @@ class Eraser:
                 results += await self._erase_some(chunk, reason, authoriser, case_id)
         return results
 
+    def quiet(self) -> AbstractAsyncContextManager[None]:
+        """Return a span in which nothing is being erased: a hold placed in it is seen by every erasure that follows."""
+        return self._lock
+
     async def _erase_some(
         self, call_ids: Sequence[str], reason: Reason, authoriser: str, case_id: str | None
     ) -> list[ErasedCall]:
@@ -157,6 +162,11 @@ class Eraser:
             if target.in_progress:
                 raise OperatorError(
                     f"call {target.call_id} is still in progress; try again when it has ended", exit_code=ExitCode.BUSY
+                )
+            if target.held:
+                raise OperatorError(
+                    f"call {target.call_id} is under a hold or restriction; release it first",
+                    exit_code=ExitCode.REFUSED,
                 )
         here = {target.call_id for target in targets}
         results = [_nothing_there(call_id) for call_id in call_ids if call_id not in here]
@@ -282,6 +292,15 @@ class Eraser:
         except CallNotFound:
             # It waits in the reserve journal, or its row was never written: the ledger learns of it all the same.
             await self._ledger.append([Draft("destroyed", body)], reach_copy=False)
+
+    async def pay_ledger(self) -> None:
+        """Enter what is owed to the ledger; if it cannot be written now, the next `resume` does.
+
+        Raises:
+            StorageUnavailable: if the catalogue cannot say what is owed.
+        """
+        async with self._lock:
+            await self._pay_ledger()
 
     async def _pay_ledger(self) -> None:
         """Enter what is owed to the ledger; if it cannot be written now, the next `resume` does."""
