@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 
 from callrec.clock import Clock
@@ -25,6 +24,7 @@ START_S = 10.0
 _PAUSED_S = 0.75  # a check this late means that we stood still, not the workers
 _STOP_S = 15.0
 _START_ATTEMPTS = 3
+_TRY_AGAIN_S = 2.0
 
 Hear = Callable[[WorkerProcess, Message], None]
 Replace = Callable[[WorkerProcess, WorkerProcess | None, str], None]
@@ -48,6 +48,7 @@ class Fleet:
         self._spare: WorkerProcess | None = None
         self._ended: list[WorkerProcess] = []
         self._filling = False
+        self._fill_at = 0.0
         self._stopping = False
         self._pings = 0
 
@@ -55,12 +56,14 @@ class Fleet:
         """Start the workers and a spare one.
 
         Raises:
-            CapacityError: if a worker cannot be started.
+            CapacityError: if a worker cannot be started; it is tried again meanwhile.
         """
-        for _ in range(self._size):
-            self.workers.append(await self._start_worker())
-        self._spare = await self._start_worker()
-        self._tasks.start("watch", self._watch())
+        try:
+            for _ in range(self._size):
+                self.workers.append(await self._start_worker())
+            self._spare = await self._start_worker()
+        finally:
+            self._tasks.start("watch", self._watch())
 
     async def stop(self) -> None:
         """Close every control socket and wait until the workers have made durable what they have."""
@@ -189,16 +192,17 @@ class Fleet:
         self._replace(worker, fresh, reason)
 
     async def _fill_up(self) -> None:
-        """See to it that there are enough workers and a spare one; what fails is tried again at the next check."""
-        if self._filling:
+        """See to it that there are enough workers and a spare one; what fails is tried again a little later."""
+        if self._filling or self._clock.monotonic() < self._fill_at:
             return
         self._filling = True
         try:
-            with suppress(CapacityError):
-                while self._spare is None:
-                    self._spare = await self._start_worker()
-                    if len(self.workers) < self._size and len(self._tasks) == 1:  # no replacement is under way
-                        self.workers.append(self._spare)
-                        self._spare = None
+            while self._spare is None:
+                self._spare = await self._start_worker()
+                if len(self.workers) < self._size and len(self._tasks) == 1:  # no replacement is under way
+                    self.workers.append(self._spare)
+                    self._spare = None
+        except CapacityError:
+            self._fill_at = self._clock.monotonic() + _TRY_AGAIN_S
         finally:
             self._filling = False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import random
+import resource
 import socket
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from callrec.media.errors import CapacityError
@@ -17,6 +19,11 @@ QUARANTINE_S = 60.0
 SHORTEST_QUARANTINE_S = 5.0
 """Under need a port rests at least this long."""
 _ATTEMPTS = 64
+_ADVICE = {
+    errno.EMFILE: "; raise LimitNOFILE (ulimit -n) or lower [sip] max_calls",
+    errno.ENFILE: "; raise fs.file-max or lower [sip] max_calls",
+    errno.EADDRNOTAVAIL: "; this machine does not have that address, change [rtp] bind",
+}
 
 # asm-generic/socket.h, linux/in.h, linux/in6.h: names that Python's socket module does not have.
 SO_TIMESTAMPNS = 35
@@ -56,6 +63,10 @@ class PortPool:
         """Let a port rest."""
         self._resting.append((now, port))
 
+    def put_back(self, port: int) -> None:
+        """Take back a port that nobody was told of: it need not rest."""
+        self._free.append(port)
+
 
 @dataclass(frozen=True, slots=True)
 class BoundPair:
@@ -85,8 +96,24 @@ def bind_pair(pool: PortPool, host: str, now: float) -> BoundPair:
         except OSError as error:
             pool.give_back(port, now)
             if error.errno != errno.EADDRINUSE:
-                raise CapacityError(f"RTP socket on {host} port {port}: {error.strerror}") from error
+                advice = _ADVICE.get(error.errno or 0, "")
+                raise CapacityError(f"RTP socket on {host} port {port}: {error.strerror}{advice}") from error
     raise CapacityError(f"found {_ATTEMPTS} RTP ports on {host} in use by other programs; change [rtp] ports")
+
+
+def try_room(pool: PortPool, host: str, now: float, pairs: int = 2) -> None:
+    """See whether the ports of one more call could be had on an address of ours; none is kept.
+
+    Raises:
+        CapacityError: if they could not.
+    """
+    bound: list[BoundPair] = []
+    try:
+        bound.extend(bind_pair(pool, host, now) for _ in range(pairs))
+    finally:
+        for pair in bound:
+            pair.close()
+            pool.put_back(pair.address.port)
 
 
 def _bind(host: str, port: int) -> BoundPair:
@@ -115,3 +142,10 @@ def _open(family: socket.AddressFamily) -> socket.socket:
         else:
             opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
     return opened
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many descriptors as the system does: a call takes four."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

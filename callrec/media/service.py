@@ -7,13 +7,11 @@ as events, in the event loop.
 from __future__ import annotations
 
 import logging
-import resource
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from callrec.clock import Clock
@@ -23,12 +21,12 @@ from callrec.media.commands import DigitPolicy, Play, RemoteMedia
 from callrec.media.errors import CapacityError
 from callrec.media.events import MediaEvent, MediaLost, WorkerReplaced
 from callrec.media.fleet import Fleet
-from callrec.media.ports import PortPool, bind_pair
+from callrec.media.ports import PortPool, bind_pair, raise_descriptor_limit, try_room
 from callrec.media.process import WorkerProcess
 from callrec.media.prompts import Prompt, PromptStore
 from callrec.media.reports import Reports, played_nothing
 from callrec.media.settings import MediaSettings
-from callrec.media.state import CallState, LegState, Parts, RecordingState
+from callrec.media.state import CallState, LegState, Parts, RecordingState, nanoseconds
 from callrec.sip.events import Address
 from callrec.tasks import Tasks
 
@@ -64,6 +62,8 @@ class MediaService:
         self._reports = Reports(tell, self._call_ended)
         self._prompts = PromptStore()
         self._next_number = 0
+        self._short_on: str | None = None
+        """The address of ours on which the last leg found no room; empty where no worker started."""
 
     # --- life ----------------------------------------------------------------------------------------------------
 
@@ -71,10 +71,14 @@ class MediaService:
         """Start the workers and a spare one.
 
         Raises:
-            CapacityError: if a worker cannot be started.
+            CapacityError: if a worker cannot be started; it is tried again meanwhile.
         """
-        _raise_descriptor_limit()
-        await self._fleet.start()
+        raise_descriptor_limit()
+        try:
+            await self._fleet.start()
+        except CapacityError:
+            self._short_on = ""
+            raise
 
     async def stop(self) -> None:
         """Let the workers make durable what they have and end; recordings under way stay as `.partial`."""
@@ -103,12 +107,13 @@ class MediaService:
         """
         if leg in self._legs:
             raise RuntimeError("internal error: a leg is opened twice")
-        call = self._calls.get(call_id) or self._new_call(call_id)
         try:
+            call = self._calls.get(call_id) or self._new_call(call_id)
             pair = bind_pair(self._pool, bind, self._clock.monotonic())
         except CapacityError:
-            if not call.legs and call.recording is None:
-                del self._calls[call_id]
+            self._short_on = bind
+            if (known := self._calls.get(call_id)) is not None:
+                self._forget_if_done(known)
             raise
         numbers = self._random(10)
         state = LegState(
@@ -125,6 +130,19 @@ class MediaService:
         call.worker.legs += 1
         self._send_open(state)
         return pair.address
+
+    def shortage(self) -> str | None:
+        """Return why another call would get no media, None where it would: looked at only after one did not."""
+        if self._short_on is None:
+            return None
+        try:
+            self._fleet.least_loaded()
+            if self._short_on:
+                try_room(self._pool, self._short_on, self._clock.monotonic())
+        except CapacityError as error:
+            return str(error)
+        self._short_on = None
+        return None
 
     def set_remote(self, leg: str, remote: RemoteMedia) -> None:
         """Tell a leg its far end, at first and after every offer and answer."""
@@ -245,7 +263,7 @@ class MediaService:
             source=parts,
             outside=self._legs.get(outside),
             ours=self._legs.get(ours),
-            started_unix_ns=_nanoseconds(now_utc),
+            started_unix_ns=nanoseconds(now_utc),
             started_mono_ns=mono_ns,
             spec=parts.next_part(now_utc),
             part_started_mono_ns=mono_ns,
@@ -425,16 +443,3 @@ def _link(a: LegState, b: LegState) -> dict[str, object]:
 
 def _digits(leg: LegState) -> dict[str, object]:
     return {"t": "digits", "leg": leg.number, "pass": leg.digits is DigitPolicy.PASS}
-
-
-def _nanoseconds(instant: datetime) -> int:
-    """Return the nanoseconds since 1970 of an instant, exactly."""
-    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
-
-
-def _raise_descriptor_limit() -> None:
-    """Allow as many descriptors as the system does: a call takes four."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

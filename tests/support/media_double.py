@@ -85,6 +85,9 @@ class MediaDouble:
         self.legs[leg] = FakeLeg(call_id, address, silent_since=self._now())
         return address
 
+    def shortage(self) -> str | None:
+        return "no media worker" if self.broken else None
+
     def set_remote(self, leg: str, remote: RemoteMedia) -> None:
         self.asked.append(("remote", leg, remote))
         if leg in self.legs:

@@ -126,6 +126,10 @@ class KeyringDouble:
         self.empty = False
         self.blocked = False
         self.destroyed: set[str] = set()
+        self.problem: str | None = None
+
+    def keep_ready(self) -> None:
+        pass
 
     def take_call_keys(self) -> CallKeys:
         if self.empty:
