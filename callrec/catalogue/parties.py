@@ -187,6 +187,18 @@ class PartyReader:
         query = select(ties_due.c.party_id).order_by(ties_due.c.party_id).limit(MANY)
         return [row["party_id"] for row in await self._rows(query)]
 
+    async def leftovers(self, party_id: str) -> list[str]:
+        """Return what is still there of a party, as words for a report; empty when all is gone."""
+        left = []
+        for table in (parties, party_numbers, party_names, contracts, party_orders, ties_due):
+            query = select(func.count().label("rows")).where(table.c.party_id == party_id)
+            if count := (await self._rows(query))[0]["rows"]:
+                left.append(f"{count} rows in {table.name}")
+        query = select(func.count().label("rows")).where(calls.c.relationship_id == party_id)
+        if count := (await self._rows(query))[0]["rows"]:
+            left.append(f"{count} calls that name it")
+        return left
+
     # Their calls
 
     async def count_calls(self, party_id: str) -> int:
@@ -254,8 +266,15 @@ class PartyReader:
 # Inside the writer's transaction
 
 
-def write_parties(connection: Connection, writes: Sequence[PartyWrite], told_on: date) -> None:
-    """Store parties with their numbers, names and contracts, and note that relationships were told."""
+def write_parties(connection: Connection, writes: Sequence[PartyWrite], lasting: Sequence[str], told_on: date) -> None:
+    """Store parties with their numbers, names and contracts, and note that relationships were told.
+
+    Args:
+        connection: inside a transaction of the writer.
+        writes: parties of which something is new, each once.
+        lasting: those of which nothing is new, but that they last.
+        told_on: the local date.
+    """
     new = [asdict(write.row) for write in writes if write.is_new]
     known = [write.row for write in writes if not write.is_new]
     if new:
@@ -270,8 +289,9 @@ def write_parties(connection: Connection, writes: Sequence[PartyWrite], told_on:
         connection.execute(insert(party_names), names)
     if rows := [asdict(row) for write in writes for row in write.contracts]:
         connection.execute(insert(contracts), rows)
-    note_due(connection, {party_id for write in writes for party_id in write.due})
-    note_told(connection, told_on)
+    _note_due(connection, {party_id for write in writes for party_id in write.due})
+    _confirm(connection, lasting, told_on)
+    set_meta(connection, _TOLD, told_on.toordinal())
 
 
 _UPDATE_PARTY = (
@@ -289,23 +309,18 @@ def _write_numbers(connection: Connection, writes: Sequence[PartyWrite]) -> None
         connection.execute(insert(party_numbers), rows)
 
 
-def confirm(connection: Connection, party_ids: Sequence[str], told_on: date) -> None:
+def _confirm(connection: Connection, party_ids: Sequence[str], told_on: date) -> None:
     """Note that these relationships last: somebody has just said so (LAW-60)."""
     for piece in pieces(party_ids):
         lasting = or_(parties.c.confirmed_on.is_(None), parties.c.confirmed_on < told_on)
         connection.execute(
-            update(parties).where(parties.c.party_id.in_(piece), lasting, parties.c.ended_on.is_(None)),
-            {"confirmed_on": told_on},
+            update(parties)
+            .where(parties.c.party_id.in_(piece), lasting, parties.c.ended_on.is_(None))
+            .values(confirmed_on=told_on)
         )
-    note_told(connection, told_on)
 
 
-def note_told(connection: Connection, told_on: date) -> None:
-    """Note that relationships were told."""
-    set_meta(connection, _TOLD, told_on.toordinal())
-
-
-def note_due(connection: Connection, party_ids: Collection[str]) -> None:
+def _note_due(connection: Connection, party_ids: Collection[str]) -> None:
     """Note whose calls have to be looked at again."""
     settle(connection, party_ids)
     if party_ids:
@@ -353,6 +368,7 @@ def write_order(connection: Connection, order: Order, forget_before: datetime) -
 
 
 def forget_party(connection: Connection, party_id: str) -> None:
-    """Remove a party and all that hangs on it; its calls must be tied to nobody already."""
-    for table in (party_orders, party_names, contracts, party_numbers, ties_due, parties):
+    """Remove a party and all that hangs on it, and note that its calls have to be looked at again."""
+    for table in (party_orders, party_names, contracts, party_numbers, parties):
         connection.execute(delete(table).where(table.c.party_id == party_id))
+    _note_due(connection, {party_id})

@@ -45,17 +45,20 @@ def claimed(history: Sequence[Span], claim: Span) -> list[Span]:
     return sorted(spans, key=lambda span: span.since)
 
 
-def first_day(history: Sequence[Span], party_id: str, moved_on: date) -> date | None:
+def first_day(history: Sequence[Span], party_id: str, moved_on: date, today: date) -> date | None:
     """Return from when on a number is a party's where nobody says so; None where it is already.
 
     Args:
         history: who holds and held it.
         party_id: who is said to hold it.
-        moved_on: the day on which a number of somebody else's moves.
+        moved_on: the day on which a number of somebody else's moves; no holder is forgotten by it.
+        today: the day on which it moves where that would be before the other had it.
     """
     current = next((span for span in history if span.until is None), None)
     if current is not None:
-        return None if current.party_id == party_id else moved_on
+        if current.party_id == party_id:
+            return None
+        return moved_on if moved_on > current.since else today
     return max((span.until for span in history if span.until is not None), default=EVER)
 
 
