@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -141,6 +141,7 @@ class Service:
             hall.on_sip,
             clock=self._clock,
         )
+        driver.watch(_destinations(settings))
         tools = Tools(
             settings=settings,
             clock=self._clock,
@@ -282,6 +283,7 @@ class Service:
         tools.settings = new.model_copy(update=kept)
         tools.driver.replace_peers(Peers(new.peer))
         await tools.driver.peers.look_up()
+        tools.driver.watch(_destinations(tools.settings))
         await self._load_prompts(tools)
         log.info("the configuration was reloaded")
 
@@ -295,6 +297,15 @@ def collect_garbage_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, _NEVER_BY_ITSELF)
+
+
+def _destinations(settings: Settings) -> Iterator[str]:
+    """Return every SIP URI that calls may go to."""
+    yield from (route.destination for route in settings.route)
+    for menu in settings.menu:
+        yield from (*menu.digits.values(), *([menu.default] if menu.default else []))
+    if settings.emergency.destination:
+        yield settings.emergency.destination
 
 
 def _go_before_others() -> None:

@@ -34,6 +34,7 @@ class Watching:
         self._publisher = publisher
         self._disk: asyncio.Task[int] | None = None
         self._clock = ClockWatch(tools.clock)
+        self._down: set[str] = set()
 
     async def run(self) -> None:
         """Look every second, for ever; one look that fails does not end the next."""
@@ -57,6 +58,7 @@ class Watching:
         self._look_at_broker()
         self._tools.health.set(Code.CLOCK, self._clock.look())
         self._look_at_media()
+        self._look_at_peers()
         await self._tools.stores.look(self._tools.health)
         await self._look_at_disk()
 
@@ -82,6 +84,15 @@ class Watching:
         short = self._tools.media.shortage()
         text = f"a call cannot be given media: {short}; such calls pass unrecorded" if short else None
         self._tools.health.set(Code.CAPACITY, text, about="media")
+
+    def _look_at_peers(self) -> None:
+        """A peer left a call without any answer, or a question: said until a word comes from it."""
+        down = self._tools.driver.reachability.problems()
+        for place in self._down - down.keys():
+            self._tools.health.clear(Code.PEER_DOWN, about=place)
+        for place, text in down.items():
+            self._tools.health.raise_problem(Code.PEER_DOWN, text, about=place)
+        self._down = set(down)
 
     async def _look_at_disk(self) -> None:
         """Compare what is free with the limit; a disk that does not answer in time is a problem of its own."""

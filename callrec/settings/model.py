@@ -193,6 +193,11 @@ class Emergency(Section):
     destination: DestinationOrEmpty = Field(
         default="", description="SIP URI for emergency calls; empty means the route's own destination."
     )
+    options_seconds: Seconds = Field(
+        default=0,
+        description="Ask it by OPTIONS after so many seconds of silence whether it is there; "
+        "0 asks it only while calls to it fail.",
+    )
 
 
 class Route(Section):

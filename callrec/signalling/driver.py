@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from callrec.clock import Clock, SystemClock
+from callrec.errors import OperatorError
+from callrec.identifiers import new_id
 from callrec.signalling.counters import Counters
 from callrec.signalling.hooks import Hooks
 from callrec.signalling.rate_limit import RateLimit
+from callrec.signalling.reachability import Reachability
 from callrec.signalling.routes import Routes
 from callrec.signalling.sockets import Listening, read_listening
 from callrec.signalling.tcp import TcpLimits, TcpTransport
 from callrec.signalling.udp import UdpListener
 from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
-from callrec.sip.events import Event, Flow
+from callrec.sip.events import Address, Event, Flow, Replied
 from callrec.sip.framing import is_keep_alive
+from callrec.sip.uri import Uri
 from callrec.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
     from callrec.settings import Peer
     from callrec.signalling.peers import Peers
-    from callrec.sip.uri import Uri
 
 log = logging.getLogger("callrec.signalling")
 
@@ -81,6 +84,10 @@ class Driver:
         self.counters = Counters()
         self._tasks = Tasks("signalling")
         self._routes = Routes(peers, settings.advertise, self._clock.monotonic)
+        self._destinations: Sequence[Uri] = ()
+        self.reachability = Reachability(
+            self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic
+        )
         self.endpoint = Endpoint(self._profile(), random)
         self._hooks = Hooks(
             self._routes.is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic
@@ -101,6 +108,7 @@ class Driver:
             options_reply=settings.options_reply,
             route=self._routes.route_in_dialog,
             reply_to_source=self._is_behind_nat,
+            on_silence=self.reachability.call_failed,
             wake=self.flush,
             max_transactions=settings.max_transactions,
             max_legs=settings.max_legs,
@@ -109,6 +117,12 @@ class Driver:
     def _is_behind_nat(self, flow: Flow) -> bool:
         peer = self.peers.match(flow.remote)
         return peer is not None and peer.nat
+
+    def _peer_at(self, address: Address) -> Peer | None:
+        return self.peers.match(address)
+
+    def _ask_options(self, flow: Flow, token: str) -> None:
+        self.endpoint.ask_options(flow, token, self._clock.monotonic())
 
     # Life.
 
@@ -173,6 +187,12 @@ class Driver:
         """Let other peers speak to us from now on (reload); calls that are up go on."""
         self._routes.peers = peers
 
+    def watch(self, destinations: Iterable[str]) -> None:
+        """Say where calls go, so that the peers among these that are to be asked by OPTIONS are asked."""
+        self._destinations = tuple(Uri.parse(text) for text in dict.fromkeys(destinations))
+        if self._routes.places:  # else `start` does it
+            self._tasks.start("destinations", self._find_destinations())
+
     def peer_of(self, flow: Flow) -> Peer | None:
         """Return the peer at the far end of a flow."""
         return self.peers.match(flow.remote)
@@ -222,6 +242,7 @@ class Driver:
             self.counters.internal_errors += 1
             log.exception("internal error: a message of %d bytes from %s was dropped", len(data), flow.remote.host)
             return
+        self.reachability.heard(flow)
         if error is not None:
             self._complain(error, data, flow)
 
@@ -258,6 +279,9 @@ class Driver:
         told = False
         while (event := self.endpoint.next_event()) is not None:
             told = True
+            if isinstance(event, Replied) and not event.leg:
+                self.reachability.replied(event.token, event.cause)
+                continue
             try:
                 self._on_event(event)
             except Exception:  # as in _receive
@@ -311,8 +335,18 @@ class Driver:
         while True:
             await asyncio.sleep(SWEEP_S)
             self._tcp.sweep(self._clock.monotonic())
+            self.reachability.look()
 
     async def _look_up(self) -> None:
         while True:
+            await self._find_destinations()
             await asyncio.sleep(NAMES_S)
             await self.peers.look_up()
+
+    async def _find_destinations(self) -> None:
+        """Find the ways to the destinations whose peers are to be asked; one that is not found is left out."""
+        found = []
+        for uri in self._destinations:
+            with suppress(OperatorError, OSError):
+                found.append(await self.resolve(uri))
+        self.reachability.watch(found)
