@@ -185,6 +185,11 @@ class Peer(Section):
         default=CalledNumberSource.REQUEST_URI,
         description="Where the called number stands: request_uri, to or p_called_party_id.",
     )
+    options_seconds: Seconds = Field(
+        default=0,
+        description="Ask it by OPTIONS after so many seconds of silence whether it is there; "
+        "0 asks it only while calls to it fail.",
+    )
 
 
 class Emergency(Section):
@@ -192,11 +197,6 @@ class Emergency(Section):
 
     destination: DestinationOrEmpty = Field(
         default="", description="SIP URI for emergency calls; empty means the route's own destination."
-    )
-    options_seconds: Seconds = Field(
-        default=0,
-        description="Ask it by OPTIONS after so many seconds of silence whether it is there; "
-        "0 asks it only while calls to it fail.",
     )
 
 
