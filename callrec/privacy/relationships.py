@@ -167,6 +167,23 @@ class Relationships:
             "text": text,
         }
 
+    # What the recorder asks
+
+    async def tie(self, call_ids: Sequence[str]) -> None:
+        """Tie calls to the parties they belong to; costs next to nothing while no party has a number."""
+        if call_ids and await self._parties.reader.any_numbers():
+            await self.tying.tie(call_ids)
+
+    async def newest_calls(self, limit: int) -> list[str]:
+        """Return the newest calls."""
+        return await self._parties.reader.newest_calls(limit)
+
+    async def resume(self) -> None:
+        """Complete what a crash cut off: an import that was decided, and calls that are not tied anew yet."""
+        async with self._changing:
+            self._tell(await self.imports.resume())
+        await self.tying.tie_due()
+
     # What the other books ask
 
     async def party_id(self, ref: str) -> str | None:
@@ -239,12 +256,6 @@ class Relationships:
     async def leftovers(self, party_id: str) -> list[str]:
         """Return what is still there of a forgotten party, as words for a report; empty when all is gone."""
         return await self._parties.reader.leftovers(party_id)
-
-    async def resume(self) -> None:
-        """Complete what a crash cut off: an import that was decided, and calls that are not tied anew yet."""
-        async with self._changing:
-            self._tell(await self.imports.resume())
-        await self.tying.tie_due()
 
     # How
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from callrec.calling_line import CallingLineIdentity, Number, facts_of
-from callrec.catalogue.values import CallIdentity, NewCall
+from callrec.catalogue.values import CallIdentity, NewCall, Tie
 from callrec.identifiers import new_call_reference
+from callrec.privacy.clocks import local_date
+from callrec.privacy.retention_classes import RetentionPolicy
+from callrec.privacy.ties import NOBODY, CallFacts, tie
 from callrec.recorder.arrival import Arrival
-from callrec.settings import RetentionStart, Settings, WithheldNumberPolicy
+from callrec.settings import WithheldNumberPolicy
 
 if TYPE_CHECKING:
     from callrec.recorder.live_call import LiveCall
 
-DEFAULT_RETENTION_CLASS = "unmatched"
 FLAG_IDENTITY_NOT_KEPT = "identity_not_kept"
 
 
@@ -26,7 +27,7 @@ def new_row(call: LiveCall, *, recordable: bool) -> NewCall:
     """
     arrival = call.arrival
     calling = arrival.calling
-    retention_class = arrival.rule.retention_class if arrival.rule else DEFAULT_RETENTION_CLASS
+    tied = _nobodys(call)
     outside = _outside_number(arrival)
     facts = facts_of(outside.e164) if outside is not None and outside.e164 else None
     keys = call.keys
@@ -39,8 +40,8 @@ def new_row(call: LiveCall, *, recordable: bool) -> NewCall:
         identity_key_id=keys.identity_key_id if keys else None,
         audio_key_id=keys.audio_key_id if keys and recordable else None,
         capture_rule=arrival.rule.name if arrival.rule else None,
-        retention_class=retention_class,
-        delete_on=delete_on(arrival.settings, retention_class, _local_date(call)),
+        retention_class=tied.retention_class,
+        delete_on=tied.delete_on,
         withheld=calling.withheld,
         withheld_reasons=tuple(reason.value for reason in calling.withheld_reasons),
         cli_status=calling.status.value,
@@ -52,8 +53,12 @@ def new_row(call: LiveCall, *, recordable: bool) -> NewCall:
     )
 
 
-def _local_date(call: LiveCall) -> date:
-    return call.started_at.astimezone(ZoneInfo(call.arrival.settings.org.timezone)).date()
+def _nobodys(call: LiveCall) -> Tie:
+    """Return how long a call is kept as long as nobody knows whose it is."""
+    settings, rule = call.arrival.settings, call.arrival.rule
+    started_on = local_date(call.started_at, ZoneInfo(settings.org.timezone))
+    facts = CallFacts(call.call_id, started_on, stored_class=None, rule_class=rule.retention_class if rule else None)
+    return tie(facts, NOBODY, RetentionPolicy.of(settings.retention_class))
 
 
 def _outside_number(arrival: Arrival) -> Number | None:
@@ -101,11 +106,3 @@ def _extra(arrival: Arrival, calling: CallingLineIdentity) -> dict[str, object]:
         "session_id": arrival.request.headers.get("Session-ID"),
     }
     return {name: value for name, value in extra.items() if value}
-
-
-def delete_on(settings: Settings, retention_class: str, start: date) -> date | None:
-    """Return the day a call goes by its class, None while its class counts from something that has not happened."""
-    known = next((each for each in settings.retention_class if each.name == retention_class), None)
-    if known is None or known.from_ is not RetentionStart.CALL:
-        return None
-    return known.keep.after(start)
