@@ -18,6 +18,8 @@ from tests.support.listening import decoded, matches
 from tests.support.processes import Mosquitto, MqttCollector, wait_until
 from tests.support.recorder import Plan
 
+pytestmark = pytest.mark.alone
+
 TWENTY = range(20)
 
 

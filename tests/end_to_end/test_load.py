@@ -17,7 +17,7 @@ CALLS, RATE = 1000, 50
 QUICK_MS, QUICK_SHARE = 100.0, 0.99
 WORDS = (("PAYLOAD_TYPE", str(g711.PCMA)), ("CODEC", "PCMA"), ("CALLER", "07700900701"))
 
-pytestmark = [pytest.mark.peer, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.peer, pytest.mark.timeout(180)]
 
 
 EXPORTED, HOUR_S = 20, 3600

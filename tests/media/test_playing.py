@@ -16,6 +16,8 @@ from callrec.rtp import RINGBACK, RtpPacket, tone_sources
 from callrec.sip.events import Address
 from tests.media.support import Hall, Party, bridge, open_party, remote_of
 
+pytestmark = pytest.mark.alone
+
 HALF_A_SECOND = bytes(range(1, 201)) * 20
 
 

@@ -20,6 +20,8 @@ from callrec.media.writer import Track, TrackSealed, WriterThread
 from callrec.vault.recording_format import OUTSIDE, Direction, Mark, encode_packet, parse_gap
 from tests.media.support import Hall, bridge, part_source, read_back
 
+pytestmark = pytest.mark.alone
+
 
 async def test_a_disk_that_refuses_costs_no_packet_and_a_marked_gap(hall: Hall, tmp_path: Path) -> None:
     """Writes that fail are told within 5 s, tried again, and what could not be held back is one marked gap."""

@@ -17,6 +17,8 @@ from callrec.vault.recording_format import Direction, Mark, parse_gap
 from callrec.vault.rendering import render
 from tests.media.support import Bridge, Hall, Party, bridge, files_in, is_alive, open_party, part_source, read_back
 
+pytestmark = pytest.mark.alone
+
 
 async def talking(call: Bridge, stop: asyncio.Event) -> None:
     """Let both parties talk without a break."""

@@ -7,12 +7,23 @@ program may take a port between the look at it and its use. Single ports and blo
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import socket
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.11")
 KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-SINGLE, BLOCKS = range(3_000, 10_000), range(10_000, 32_000)
+
+
+def _share(ports: range) -> range:
+    """Return the part of a range that is this process's own, where tests run in several processes side by side."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    size = len(ports) // count
+    return range(ports.start + mine * size, ports.start + (mine + 1) * size)
+
+
+SINGLE, BLOCKS = _share(range(3_000, 10_000)), _share(range(10_000, 32_000))
 
 # From the system's randomness, for two runs on one machine must differ even where a test seeds `random`;
 # one walk for the process, for a port that was given out is not given again before it is bound.

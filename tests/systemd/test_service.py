@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.recorder import Plan, Recorder
 
+pytestmark = pytest.mark.alone
+
 WATCHDOG_S = 2.0
 
 
