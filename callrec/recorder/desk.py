@@ -15,8 +15,11 @@ from callrec.catalogue.values import AuditEntry, FindQuery, Item, Page, Recordin
 from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.events import Publisher
 from callrec.privacy import ErasedCall
+from callrec.privacy.promises import Promises
+from callrec.recorder.backups import BackupDesk
 from callrec.recorder.deleting import Deleting, DeletionPlan
 from callrec.recorder.hall import Hall
+from callrec.recorder.promising import make_promises
 from callrec.recorder.tools import Tools
 from callrec.settings import Settings
 from callrec.vault.keyring_errors import KeyDestroyed
@@ -54,6 +57,9 @@ class Desk:
         self._reload_notices = reload_notices
         self._publisher: Publisher | None = None
         self._deleting = Deleting(tools.stores)
+        self.promises: Promises = make_promises(tools)
+        """The books of relationships, retention, requests and protections."""
+        self.backups = BackupDesk(tools.stores, self.audit)
 
     def join(self, publisher: Publisher) -> None:
         """Take the publisher, whose state `status` shows, and which shows `status` itself."""
@@ -69,6 +75,7 @@ class Desk:
     def status(self) -> Mapping[str, Any]:
         """Return the document of `callrec status --json`."""
         health, catalogue = self._tools.health, self._tools.stores.catalogue
+        ledger, guard = self._tools.stores.ledger, self._tools.stores.guard
         return {
             "pid": os.getpid(),
             "version": callrec.__version__,
@@ -80,6 +87,8 @@ class Desk:
             "broker": self._publisher.state.value if self._publisher is not None else "off",
             "requests": {"open": 0, "overdue": 0, "next_due": None},
             "draining": self._hall.draining,
+            "lost": {kind: list(ids) for kind, ids in guard.lost.items()} if guard is not None else {},
+            "signed_head": ledger.head.as_document() if ledger is not None else None,
         }
 
     def live_calls(self) -> Sequence[Item]:
@@ -90,11 +99,18 @@ class Desk:
 
     async def find(self, query: FindQuery) -> Page:
         """Return one page of calls."""
+        self._check()
         return await self._tools.stores.catalogue.find(query)
 
     async def get(self, prefix: str) -> Item:
         """Return the call that an id, a reference or a unique prefix names."""
+        self._check()
         return await self._tools.stores.catalogue.get(prefix)
+
+    def _check(self) -> None:
+        """Let somebody see what is stored; raises OperatorError where a restore made that doubtful."""
+        if (guard := self._tools.stores.guard) is not None:
+            guard.check()
 
     async def recording(self, prefix: str) -> StoredRecording:
         """Return what is needed to read a call's recording.
@@ -171,6 +187,14 @@ class Desk:
         subject = detail.get("call_id")
         entry = AuditEntry(actor, action, subject if isinstance(subject, str) else None, detail)
         await self._tools.stores.catalogue.record_audit(entry)
+
+    async def audit_entries(self, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return audit entries in order; `detail` is None where it was erased."""
+        return await self._tools.stores.catalogue.audit_entries(after, limit)
+
+    async def verify_audit(self) -> int:
+        """Check the whole audit chain; return its length. Raises IntegrityError at a break."""
+        return await self._tools.stores.catalogue.verify_audit()
 
     def reload_notices(self) -> None:
         """Take newly imported notices into use for calls to come."""

