@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.calls.call import Call, Passing, State
@@ -12,25 +14,30 @@ _COULD_NOT_ANSWER_NOW = frozenset({408, 481, 491, 500, 503})
 _PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a caller may press."""
+
+    opt_out: str
+    opt_out_after_connect: str
+    menu: frozenset[str] = frozenset()
+    stop: str = ""
+    """Stops the recording of all later calls; empty where that is not offered."""
+
+
 class AnnouncedCall(Call):
     """A call to which a capture rule applies (LAW-1): nothing is stored before the notice has been heard (NOT-2)."""
 
-    def __init__(
-        self,
-        *,
-        opt_out_key: str,
-        opt_out_after_connect: str,
-        menu_keys: frozenset[str] = frozenset(),
-        menu_prompt: bool = False,
-        held: bool = False,
-    ) -> None:
+    def __init__(self, keys: Keys, *, menu_prompt: bool = False, held: bool = False) -> None:
         super().__init__()
         if held:
             self._held.add(Side.CALLER)  # the first offer does not listen
-        self._opt_out_key = opt_out_key
-        self._opt_out_sequence = opt_out_after_connect
-        self._menu_keys = menu_keys
+        self._opt_out_key = keys.opt_out
+        self._opt_out_sequence = keys.opt_out_after_connect
+        self._menu_keys = keys.menu
         self._menu_prompt = menu_prompt
+        self._stop_key = keys.stop
+        self._stop_offered = False
         self._prompting = False
         self._chosen: str | None = None
         self._keys_after_connect = ""
@@ -50,13 +57,18 @@ class AnnouncedCall(Call):
             case State.ANNOUNCING, given.PlayEnded(completed):
                 return self._notice_ended(completed=completed)
             case State.CONFIRMING, given.PlayEnded():
+                return self._choose_or_dial() if self._stop_offered or not self._stop_key else self._offer_stop()
+            case State.OFFERING, given.PlayEnded():
+                self._prompting = False
+                return [do.SetTimer(Timer.STOP_OFFER)]
+            case State.OFFERING, given.TimerFired(Timer.STOP_OFFER):
                 return self._choose_or_dial()
             case State.CHOOSING, given.PlayEnded():
                 self._prompting = False
                 return [do.SetTimer(Timer.MENU)]
             case State.CHOOSING, given.TimerFired(Timer.MENU):
                 return self._dial()
-            case ((State.ANNOUNCING | State.CHOOSING | State.CONNECTED), given.KeyPressed()):
+            case ((State.ANNOUNCING | State.OFFERING | State.CHOOSING | State.CONNECTED), given.KeyPressed()):
                 return self._key(event)
             case State.DIALLING, _:
                 return self._dialling(event)
@@ -103,15 +115,32 @@ class AnnouncedCall(Call):
         return self._dial()
 
     def _stop_waiting(self) -> do.Command:
-        """Return what ends the notice, the menu's prompt, or the time to choose."""
-        waiting = self.state is State.CHOOSING and not self._prompting
-        return do.StopTimer(Timer.MENU) if waiting else do.StopPlay()
+        """Return what ends the notice, the prompt of the menu or of the offer, or the time to choose."""
+        if self._prompting or self.state is State.ANNOUNCING:
+            return do.StopPlay()
+        return do.StopTimer(Timer.STOP_OFFER if self.state is State.OFFERING else Timer.MENU)
+
+    def _offer_stop(self) -> list[do.Command]:
+        """Offer, once, that no call of this number is recorded any more: a choice of its own (NOT-16)."""
+        self.state, self._prompting, self._stop_offered = State.OFFERING, True, True
+        return [do.PlayStopOffer()]
+
+    def _stop_offer_key(self, key: str) -> list[do.Command]:
+        """Take the key up; any other means no, and the call goes on: with a key of the menu to where that leads."""
+        ending = self._stop_waiting()
+        if key == self._stop_key:
+            return [ending, do.AddStop(), *self._choose_or_dial()]
+        if key in self._menu_keys:
+            self._chosen = key
+        return [ending, *self._choose_or_dial()]
 
     def _key(self, event: given.KeyPressed) -> list[do.Command]:
         if event.side is not Side.CALLER:
             return []
         if self.state is State.CONNECTED:
             return self._key_after_connect(event.key)
+        if self.state is State.OFFERING:
+            return self._stop_offer_key(event.key)
         if event.key == self._opt_out_key:
             return self._opt_out_before_connect()
         if event.key in self._menu_keys:
@@ -191,9 +220,9 @@ class AnnouncedCall(Call):
         if not keep or self._keys_after_connect != self._opt_out_sequence:
             return []
         self._keys_after_connect = ""
-        was_recording = self._recording
+        had_recording = self.has_stored
         commands = self._stop_recording(Reason.OPT_OUT)
-        if was_recording:
+        if had_recording:
             self._why_not = Reason.OPT_OUT
         return commands
 

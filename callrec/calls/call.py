@@ -33,6 +33,7 @@ class State(Enum):
     ANSWERING = "answering"
     ANNOUNCING = "announcing"
     CONFIRMING = "confirming"
+    OFFERING = "offering"
     CHOOSING = "choosing"
     DIALLING = "dialling"
     RECODING = "recoding"
@@ -51,6 +52,9 @@ class Call:
         self.state = State.NEW
         self._why_not = why_not
         self._recording = False
+        self._kept = False
+        """Something is stored, and nothing more will be: the recording ended before the call."""
+        self._protected = False
         self._held: set[Side] = set()
         self._passing: Passing | None = None
         self._before_accepting: tuple[bool, Reason | None] = (False, None)
@@ -59,6 +63,11 @@ class Call:
     def held(self) -> bool:
         """Whether a party has the call on hold now."""
         return bool(self._held)
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether a recording of this call grows, or is kept although nothing more is stored."""
+        return self._recording or self._kept
 
     @property
     def why_not(self) -> Reason | None:
@@ -84,8 +93,11 @@ class Call:
                 return self._not_accepted(side)
             case given.ReofferAnswered() | given.ReofferFailed():
                 return self._reoffer_ended(event)
-            case given.RecordingStopped():
-                return self._stop_recording(Reason.STOP_LIST)
+            case given.RecordingStopped(discard):
+                return self._stop_recording(Reason.STOP_LIST, discard=discard)
+            case given.Protected(on):
+                self._protected = on
+                return []
             case given.RecordingLost():
                 return self._lose_recording()
             case given.SealNow():
@@ -106,8 +118,13 @@ class Call:
     # Ending
 
     def _finish(self, otherwise: Reason) -> do.Finish:
-        """End the call: a recording is complete; without one the first cause that prevented it is told."""
+        """End the call: a recording is complete; without one the first cause that prevented it is told.
+
+        One that ended before the call is cut: its end is missing.
+        """
         self.state = State.OVER
+        if self._kept:
+            return do.Finish(Outcome(Reason.CUT))
         if self._recording:
             return do.Finish(Outcome(Reason.COMPLETE))
         return do.Finish(Outcome(self._why_not or otherwise))
@@ -124,17 +141,21 @@ class Call:
         self._recording = True
         return [do.StartRecording(), *([do.Hold()] if self._held else [])]
 
-    def _stop_recording(self, reason: Reason) -> list[do.Command]:
-        """Record nothing more of this call, and discard what it stored."""
+    def _stop_recording(self, reason: Reason, *, discard: bool = True) -> list[do.Command]:
+        """Record nothing more of this call, and discard what it stored, if that is asked and no hold forbids it."""
+        had_recording, discard = self.has_stored, discard and not self._protected
+        if discard and had_recording:
+            self._why_not, self._recording, self._kept = reason, False, False
+            return [do.DiscardRecording()]
         self._why_not = self._why_not or reason
         if not self._recording:
             return []
-        self._recording = False
-        return [do.DiscardRecording()]
+        self._recording, self._kept = False, True
+        return [do.EndRecording(reason)]
 
     def _lose_recording(self) -> list[do.Command]:
         self._why_not = self._why_not or Reason.STORAGE_UNAVAILABLE
-        self._recording = False
+        self._recording = self._kept = False
         return []
 
     # Hold and re-INVITE

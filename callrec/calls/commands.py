@@ -50,6 +50,16 @@ class PlayOptOutConfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class PlayStopOffer:
+    """Tell the caller the key that stops the recording of all their calls (NOT-16); answered by `PlayEnded`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddStop:
+    """Enter the caller's number in the stop list: they pressed the key for it."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlayTone:
     """Play a tone to the caller until it is stopped or, where not for ever, ended by `PlayEnded`."""
 
@@ -94,6 +104,13 @@ class StartRecording:
 @dataclass(frozen=True, slots=True)
 class DiscardRecording:
     """Destroy what this call stored (key first), record nothing more of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecording:
+    """Store nothing more and seal what was stored: it stays, while the call goes on."""
+
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +227,8 @@ Command = (
     | PlayNotice
     | PlayMenu
     | PlayOptOutConfirmed
+    | PlayStopOffer
+    | AddStop
     | PlayTone
     | StopPlay
     | Dial
@@ -218,6 +237,7 @@ Command = (
     | Link
     | StartRecording
     | DiscardRecording
+    | EndRecording
     | Hold
     | Resume
     | PassProgress

@@ -23,6 +23,7 @@ class Timer(StrEnum):
 
     ANSWER = "answer"
     MENU = "menu"
+    STOP_OFFER = "stop_offer"
     TONE = "tone"
     LONGEST_CALL = "longest_call"
 
@@ -172,7 +173,19 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class RecordingStopped:
-    """A person or the stop list ended the recording of this call; what it stored is to be discarded."""
+    """A person or the stop list ended the recording of this call (LAW-39).
+
+    `discard`: what it stored is to go too; otherwise it stays, and may still be discarded later.
+    """
+
+    discard: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Protected:
+    """A hold is over this call, or no longer: nobody discards what it stores, whoever asks (LAW-53)."""
+
+    on: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +219,7 @@ Input = (
     | TimerFired
     | Silent
     | RecordingStopped
+    | Protected
     | RecordingLost
     | SealNow
 )

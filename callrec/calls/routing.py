@@ -32,12 +32,14 @@ class Readiness:
     storage: bool = True
     notice: bool = True
     capacity: bool = True
+    stops: bool = True
+    """Whether the stop list is known: without it anybody might be on it (LAW-39)."""
 
     def obstacle(self) -> Reason | None:
         """Return what prevents a recording now, or None."""
         if not self.keys:
             return Reason.KEYS_UNAVAILABLE
-        if not self.storage:
+        if not self.storage or not self.stops:
             return Reason.STORAGE_UNAVAILABLE
         if not self.notice:
             return Reason.NOTICE_INCOMPLETE

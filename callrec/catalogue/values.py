@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -227,6 +227,7 @@ class OpenRow:
     identity_key_id: str | None
     audio_key_id: str | None
     parts: tuple[Part, ...]
+    flags: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from callrec.calls.announced import AnnouncedCall
+from callrec.calls import inputs as given
+from callrec.calls.announced import AnnouncedCall, Keys
 from callrec.calls.call import Call
 from callrec.calls.inputs import Side
 from callrec.calls.outcome import Reason
@@ -110,11 +111,14 @@ class Admission:
     def _machine(self, call: LiveCall, problem: str | None) -> Call:
         tools, arrival = self._tools, call.arrival
         rule = arrival.rule
+        # An emergency call is compared with no list (FAIL-1, NOT-23).
+        speaking = () if arrival.emergency else arrival.speaking()
+        call.under_hold = tools.stop_list.is_held(speaking)
         loaded = tools.prompts.notice(rule.notice) if rule is not None else None
         why_not = why_not_recorded(
             emergency=arrival.emergency,
             rule=rule.name if rule is not None else "",
-            stopped=False,
+            stopped=tools.stop_list.known and tools.stop_list.is_stopped(speaking),
             outbound=not arrival.inbound,
             readiness=replace(self._readiness(call), notice=loaded is not None and problem is None),
         )
@@ -122,10 +126,23 @@ class Admission:
             late = arrival.incoming.offer is None
             return TransparentCall(why_not or Reason.NOTICE_INCOMPLETE, late_offer=late)
         call.notice = loaded.asset
+        machine = self._announced(call)
+        if call.under_hold:
+            machine.handle(given.Protected())
+        return machine
+
+    def _announced(self, call: LiveCall) -> AnnouncedCall:
+        tools, arrival = self._tools, call.arrival
+        offers_stop = tools.prompts.stop_offer is not None and arrival.own_number() is not None
+        attendant = tools.settings.attendant
+        keys = Keys(
+            attendant.opt_out_key,
+            attendant.opt_out_after_connect,
+            menu=frozenset(arrival.menu.digits) if arrival.menu is not None else frozenset(),
+            stop=attendant.stop_key if offers_stop else "",
+        )
         return AnnouncedCall(
-            opt_out_key=tools.settings.attendant.opt_out_key,
-            opt_out_after_connect=tools.settings.attendant.opt_out_after_connect,
-            menu_keys=frozenset(arrival.menu.digits) if arrival.menu is not None else frozenset(),
+            keys,
             menu_prompt=arrival.menu is not None and tools.prompts.menu(arrival.menu.name) is not None,
             held=call.caller.audio is not None and call.caller.audio.held,
         )
@@ -136,4 +153,5 @@ class Admission:
             keys=call.keys is not None and not health.has(Code.KEYS_UNAVAILABLE),
             # The catalogue's own word as well: health hears of it only at the next look.
             storage=not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None,
+            stops=self._tools.stop_list.known,
         )

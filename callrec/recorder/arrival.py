@@ -118,6 +118,29 @@ class Arrival:
         name = self.rule.menu if self.rule else ""
         return next((menu for menu in self.settings.menu if menu.name == name), None)
 
+    def speaking(self, menu_key: str | None = None) -> tuple[str, ...]:
+        """Return the numbers of both parties in E.164, as far as anything in the INVITE says them (LAW-39).
+
+        A withheld number is among them, in memory only (CLI-12). A diverting number is not: it belongs to whoever
+        forwarded the call, not to the one who speaks.
+        """
+        calling = self.calling
+        theirs = (calling.presentation_number, calling.network_number, calling.asserted_in_memory)
+        found = [*(number.e164 for number in theirs if number is not None), self.called.e164]
+        found.append(self._destination_number(menu_key))
+        return tuple(dict.fromkeys(number for number in found if number))
+
+    def _destination_number(self, menu_key: str | None) -> str | None:
+        """Return the number that a route or menu leads to where it names one of its own."""
+        uri = self.destination(menu_key)
+        return None if uri is None else called_number(_user_of(uri), self.profile).e164
+
+    def own_number(self) -> str | None:
+        """Return the number by which the caller is known: as shown, else as the network or a hiding caller has it."""
+        calling = self.calling
+        theirs = (calling.presentation_number, calling.network_number, calling.asserted_in_memory)
+        return next((number.e164 for number in theirs if number is not None and number.e164), None)
+
     @property
     def inbound(self) -> bool:
         """Return whether the outside party calls us."""

@@ -57,7 +57,7 @@ class Desk:
         self._reload_notices = reload_notices
         self._publisher: Publisher | None = None
         self._deleting = Deleting(tools.stores)
-        self.promises: Promises = make_promises(tools)
+        self.promises: Promises = make_promises(tools, hall.calls)
         """The books of relationships, retention, requests and protections."""
         self.backups = BackupDesk(tools.stores, self.audit)
 

@@ -13,7 +13,7 @@ from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.calls.announced import AnnouncedCall
 from callrec.calls.inputs import Timer
-from callrec.calls.outcome import Outcome, Reason
+from callrec.calls.outcome import Kind, Outcome, Reason
 from callrec.calls.transparent import TransparentCall
 from callrec.catalogue.values import CallChange, CallEnd, Event
 from callrec.errors import CallrecError
@@ -29,6 +29,7 @@ _MEDIA_LIMIT_S = 1.0
 _EMERGENCY_MEDIA_LIMIT_S = 0.2
 _EVIDENCE_LIMIT_S = 1.0
 _TONE_S = 10.0
+_STOP_OFFER_S = 4.0
 _COUNTERS_LIMIT_S = 0.25
 _DISCARD_LIMIT_S = 5.0
 _SEAL_LIMIT_S = 120.0
@@ -46,6 +47,7 @@ async def _prepare(tools: Tools, call: LiveCall, row: asyncio.Task[bool] | None)
     media = await _open_ports(tools, call, _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S)
     kept = emergency or (row is not None and await row)
     call.anchored = media and call.anchored
+    tools.stop_list.new_calls |= call.under_hold
     if call.ended:
         tools.media.close_call(call.call_id)  # the caller left meanwhile
         return
@@ -122,6 +124,8 @@ def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
             return menu.timeout.total_seconds() if menu else 5.0
         case Timer.LONGEST_CALL:
             return tools.settings.limits.longest_call.total_seconds()
+        case Timer.STOP_OFFER:
+            return _STOP_OFFER_S
         case Timer.TONE:
             return _TONE_S
 
@@ -183,14 +187,24 @@ async def _release_in_order(tools: Tools, call: LiveCall) -> None:
 async def _end_row(tools: Tools, call: LiveCall, outcome: Outcome, ended_at: datetime) -> None:
     if call.row is None:
         call.row = tools.stores.new_row(call)
-    recording, events = call.recording, []
-    if outcome.reason is Reason.COMPLETE and recording is not None:
-        outcome = Outcome(recording.reason(tools.now))
-        if outcome.kind.value == "recorded":
+    events = []
+    if outcome.kind is Kind.RECORDED:
+        outcome = _as_stored(tools, call, outcome)
+        if outcome.kind is Kind.RECORDED:
             events.append(Event("recording", "sealed", call.call_id))
     events.append(Event("call", "ended", call.call_id))
     final, cut = _last_change(tools, call), outcome.reason is Reason.CUT
     await call.row.end(CallEnd(ended_at, outcome.kind.value, outcome.reason.value, cut=cut, final=final), events)
+    tools.stop_list.new_calls |= call.under_hold
+
+
+def _as_stored(tools: Tools, call: LiveCall, outcome: Outcome) -> Outcome:
+    """Return how a recording ended that the call says exists: whole, cut, or nothing was stored of it at all."""
+    recording = call.recording
+    stored = Reason.STORAGE_UNAVAILABLE if recording is None else recording.reason(tools.now)
+    if stored is Reason.STORAGE_UNAVAILABLE:
+        return Outcome(call.machine.why_not or stored)
+    return outcome if stored is Reason.COMPLETE else Outcome(stored)
 
 
 async def _close_legs(tools: Tools, call: LiveCall) -> None:

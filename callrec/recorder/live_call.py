@@ -81,6 +81,10 @@ class LiveCall:
     anchored: bool = True
     """False where the SDP passes untouched because there is no port or no worker."""
     dialled: bool = False
+    menu_key: str | None = None
+    """The key of the menu that chose the destination."""
+    under_hold: bool = False
+    """A hold names one of its numbers: its row is to come under it."""
     answered_us: bool = False
     """We have sent the caller a 2xx."""
     ended: bool = False

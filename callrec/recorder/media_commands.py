@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.catalogue.values import CallChange, Event
+from callrec.errors import CallrecError
 from callrec.identifiers import new_id, recording_id_of
 from callrec.media import DigitPolicy, Play, PlayKind, PlayStart
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.prompts import Sources
-from callrec.recorder.recording import LiveRecording
+from callrec.recorder.recording import FLAG_RECORDING_ENDED, LiveRecording
 from callrec.recorder.signalling_commands import link_early, tell_remotes
 from callrec.recorder.timeline import HOLD, RECORDED, Timeline
 from callrec.recorder.tools import Tools
@@ -40,6 +41,26 @@ def play_notice(tools: Tools, call: LiveCall, _: do.PlayNotice) -> None:
 def play_opt_out_confirmed(tools: Tools, call: LiveCall, _: do.PlayOptOutConfirmed) -> None:
     """Tell the caller that the call is not recorded; where there is no such prompt, go on at once."""
     _play_prompt(tools, call, tools.prompts.confirmation)
+
+
+def play_stop_offer(tools: Tools, call: LiveCall, _: do.PlayStopOffer) -> None:
+    """Tell the caller the key that stops the recording of all their calls (NOT-16)."""
+    _play_prompt(tools, call, tools.prompts.stop_offer)
+
+
+def add_stop(tools: Tools, call: LiveCall, _: do.AddStop) -> None:
+    """Enter the caller's number in the stop list; the call does not wait for it."""
+    number = call.arrival.own_number()
+    if number is not None and tools.add_stop is not None:
+        call.tasks.start(f"add-stop/{call.call_id}", _add_stop(tools.add_stop(number), call.call_id))
+
+
+async def _add_stop(adding: Awaitable[None], call_id: str) -> None:
+    try:
+        await adding
+    except CallrecError as error:
+        # Theirs is a wish we must keep: whoever reads the log enters it by hand.
+        log.error("call %s: the caller's stop could not be entered: %s", call_id, error)  # noqa: TRY400 - theirs
 
 
 def play_menu(tools: Tools, call: LiveCall, _: do.PlayMenu) -> None:
@@ -81,7 +102,13 @@ def link(tools: Tools, call: LiveCall, command: do.Link) -> None:
 
 
 def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
-    """Store both voices from now on: the outside party left, our side right."""
+    """Store both voices from now on: the outside party left, our side right.
+
+    The stop list is asked once more: it may have changed since the INVITE, or the menu may lead to somebody on it.
+    """
+    if not tools.stop_list.known or tools.stop_list.is_stopped(call.arrival.speaking(call.menu_key)):
+        tools.feed(call, given.RecordingStopped())
+        return
     if call.keys is None:
         tools.feed(call, given.RecordingLost())
         return
@@ -112,6 +139,15 @@ def discard_recording(tools: Tools, call: LiveCall, _: do.DiscardRecording) -> N
     call.tasks.start(f"discard/{call.call_id}", tools.stores.discard_audio(call))
 
 
+def end_recording(tools: Tools, call: LiveCall, command: do.EndRecording) -> None:
+    """Store nothing more and seal what was stored, while the call goes on."""
+    if call.recording is None:
+        return
+    tools.media.seal(call.call_id, command.reason.value)
+    if call.row is not None:
+        call.row.change(CallChange(add_flags=(FLAG_RECORDING_ENDED,)))
+
+
 def hold(tools: Tools, call: LiveCall, _: do.Hold) -> None:
     """Store nothing while the call is on hold (NOT-20)."""
     if call.recording is not None:
@@ -130,11 +166,14 @@ MEDIA_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
     do.PlayNotice: play_notice,
     do.PlayMenu: play_menu,
     do.PlayOptOutConfirmed: play_opt_out_confirmed,
+    do.PlayStopOffer: play_stop_offer,
+    do.AddStop: add_stop,
     do.PlayTone: play_tone,
     do.StopPlay: stop_play,
     do.Link: link,
     do.StartRecording: start_recording,
     do.DiscardRecording: discard_recording,
+    do.EndRecording: end_recording,
     do.Hold: hold,
     do.Resume: resume,
 }

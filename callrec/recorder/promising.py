@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.promises import Promises
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.protecting import make_protections
 from callrec.recorder.tools import Tools
 
 
@@ -15,7 +19,8 @@ def promise_stores(tools: Tools) -> PromiseStores:
     )
 
 
-def make_promises(tools: Tools) -> Promises:
-    """Return the books over the recorder's stores; each is joined here."""
-    del tools
-    return Promises()
+def make_promises(tools: Tools, calls: Callable[[], Iterator[LiveCall]]) -> Promises:
+    """Return the books over the recorder's stores and its live calls; each is joined here."""
+    promises = Promises()
+    promises.protections = make_protections(tools, promise_stores(tools), calls, promises)
+    return promises

@@ -16,6 +16,7 @@ from callrec.settings import Settings
 log = logging.getLogger("callrec.notice")
 
 OPT_OUT_CONFIRMED = "opt-out-confirmed"
+STOP_OFFER = "stop-offer"
 NOTICE_CODECS = ("PCMA", "PCMU")
 """The codecs in which a notice can be played; a call in another one passes unrecorded."""
 
@@ -38,6 +39,7 @@ class Prompts:
         self._library = library
         self._notices: dict[str, LoadedNotice] = {}
         self._confirmation: Sources | None = None
+        self._stop_offer: Sources | None = None
         self._menus: dict[str, Sources] = {}
 
     @classmethod
@@ -54,6 +56,7 @@ class Prompts:
         notices, faults = self._load_all(sorted(wanted))
         self._notices = notices
         self._confirmation = self._optional(OPT_OUT_CONFIRMED)
+        self._stop_offer = self._optional(STOP_OFFER) if settings.attendant.stop_key else None
         self._menus = {menu.name: found for menu in settings.menu if (found := self._menu_prompt(menu.prompt, faults))}
         return faults
 
@@ -100,10 +103,16 @@ class Prompts:
         """Return "this call is not being recorded", or None."""
         return self._confirmation
 
+    @property
+    def stop_offer(self) -> Sources | None:
+        """Return what tells the key that stops all later recordings, or None where it is not offered."""
+        return self._stop_offer
+
     def all_sources(self) -> list[Sources]:
         """Return everything that may be played, for workers to have it before it is needed."""
         sources = [notice.sources for notice in self._notices.values()] + [self.tone(tone) for tone in Tone]
-        return [*sources, *self._menus.values(), *([self._confirmation] if self._confirmation else [])]
+        optional = [prompt for prompt in (self._confirmation, self._stop_offer) if prompt]
+        return [*sources, *self._menus.values(), *optional]
 
     def tone(self, tone: Tone) -> Sources:
         """Return one period of a tone."""

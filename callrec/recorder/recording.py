@@ -17,6 +17,9 @@ from callrec.vault.recovery import Recovered, recover_recording
 
 log = logging.getLogger("callrec.recording")
 
+FLAG_RECORDING_ENDED = "recording_ended"
+"""The recording ended before its call: a stop, or a hold that kept it from being discarded."""
+
 _SETTLE_LIMIT_S = 5.0
 
 

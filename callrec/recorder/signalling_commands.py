@@ -112,6 +112,7 @@ def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
 
 def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     """Find out where the destination is, and send it our INVITE."""
+    call.menu_key = command.menu_key
     start(tools, call, "dial", _dial(tools, call, command))
 
 

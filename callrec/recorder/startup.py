@@ -13,6 +13,7 @@ from callrec.calls.outcome import Outcome, Reason
 from callrec.catalogue import Catalogue
 from callrec.catalogue.values import CallChange, CallEnd, Event, OpenRow, Part
 from callrec.identifiers import recording_id_of
+from callrec.recorder.recording import FLAG_RECORDING_ENDED
 from callrec.recorder.timeline import GAP, RECORDED, Segment
 from callrec.vault.recovery import Recovered, parts_left, recover
 
@@ -96,8 +97,9 @@ def interrupted_end(
     ended_at = started + timedelta(milliseconds=segments[-1].end_ms if segments else 0)
     final = replace(began, parts=parts, segments=tuple(segment.as_item() for segment in segments))
     # Only who ends a recording seals its last part: then the call was over, and just its row was not.
+    # A stop seals one too, while the call goes on: its end is missing.
     newest = max(recovered, key=lambda part: part.part, default=None)
-    whole = newest is not None and newest.sealed
+    whole = newest is not None and newest.sealed and FLAG_RECORDING_ENDED not in (row.flags or ())
     outcome = Outcome(Reason.COMPLETE if whole else Reason.CUT)
     end = CallEnd(min(ended_at, now), outcome.kind.value, outcome.reason.value, cut=not whole, final=final)
     return end, [*events, _told(row, "recording", "sealed"), _told(row, "call", "ended")]

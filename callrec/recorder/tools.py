@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from callrec.calls.inputs import Input
 from callrec.clock import Clock
 from callrec.identifiers import RandomBytes
+from callrec.privacy.stop_list import StopList
 
 if TYPE_CHECKING:
     from callrec.media import MediaService
@@ -38,6 +39,11 @@ class Tools:
     """Find the call by the dialogs of its legs, as they are now."""
     forget: Callable[[LiveCall], None]
     """The call is over and its row is closed."""
+
+    stop_list: StopList = field(default_factory=StopList)
+    """Who is never recorded; as long as it is not known, nobody is."""
+    add_stop: Callable[[str], Awaitable[None]] | None = None
+    """Enter a number in the stop list at the caller's own wish; raises CallrecError."""
 
     @property
     def now(self) -> float:

@@ -23,7 +23,7 @@ class Problem:
 
 def first_problem(settings: Settings) -> Problem | None:
     """Return the first thing that does not hold between settings, if any."""
-    for check in (_unique_names, _listen_once, _addresses_once, _routes, _retention_classes, _capture_rules, _menus):
+    for check in _CHECKS:
         for problem in check(settings):
             return problem
     return None
@@ -102,6 +102,27 @@ def _menus(settings: Settings) -> Iterator[Problem]:
         if key in menu.digits:
             expected = "a key that does not decline recording (attendant.opt_out_key)"
             yield Problem(("menu", index, "digits", key), f'"{key}"', expected)
+
+
+def _stop_key(settings: Settings) -> Iterator[Problem]:
+    """The key that stops later recordings must not mean anything else to whoever hears the offer."""
+    attendant = settings.attendant
+    taken = {attendant.opt_out_key, *(key for menu in settings.menu for key in menu.digits)}
+    if attendant.stop_key and attendant.stop_key in taken:
+        expected = "a key that neither declines recording nor stands in a menu"
+        yield Problem(("attendant", "stop_key"), f'"{attendant.stop_key}"', expected)
+
+
+_CHECKS = (
+    _unique_names,
+    _listen_once,
+    _addresses_once,
+    _routes,
+    _retention_classes,
+    _capture_rules,
+    _menus,
+    _stop_key,
+)
 
 
 def _unknown(path: KeyPath, name: str, kind: str, names: Sequence[str]) -> Problem:

@@ -38,6 +38,7 @@ from callrec.settings.types import (
     Duration,
     IpOrEmpty,
     Key,
+    KeyOrNothing,
     Keys,
     Line,
     NumberPattern,
@@ -138,6 +139,9 @@ class Attendant(Section):
 
     opt_out_key: Key = Field(default="9", description="Declines recording during notice and menu.")
     opt_out_after_connect: Keys = Field(default="*9", description="Declines recording once connected.")
+    stop_key: KeyOrNothing = Field(
+        default="", description="Offered after declining: no later call of this number is recorded; empty offers none."
+    )
 
 
 class CallingLine(Section):

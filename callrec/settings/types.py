@@ -113,6 +113,9 @@ DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str), Field(title=
 AddressOrEmpty = Annotated[str, _read(_read_address_or_empty, str), Field(title="address or nothing")]
 IpOrEmpty = Annotated[str, _read(_read_ip_or_empty, str), Field(title="IP address or nothing")]
 Key = Annotated[str, _matching(r"[0-9*#]", "one key of a telephone: 0 to 9, * or #"), Field(title="one key")]
+KeyOrNothing = Annotated[
+    str, _matching(r"[0-9*#]?", "one key of a telephone: 0 to 9, * or #, or nothing"), Field(title="one key or nothing")
+]
 Keys = Annotated[
     str, _matching(r"[0-9*#]{1,8}", "one to eight keys of a telephone: 0 to 9, * and #"), Field(title="keys")
 ]

@@ -6,7 +6,7 @@ import pytest
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.announced import AnnouncedCall
+from callrec.calls.announced import AnnouncedCall, Keys
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Outcome, Reason
 
@@ -20,9 +20,8 @@ def play(call: AnnouncedCall, script: Script) -> None:
         assert call.handle(event) == expected, f"step {step}: after {event!r}"
 
 
-def new_call(menu: str = "", *, prompt: bool = False) -> AnnouncedCall:
-    keys = frozenset(menu)
-    return AnnouncedCall(opt_out_key="9", opt_out_after_connect="*9", menu_keys=keys, menu_prompt=prompt)
+def new_call(menu: str = "", *, prompt: bool = False, stop_key: str = "") -> AnnouncedCall:
+    return AnnouncedCall(Keys("9", "*9", frozenset(menu), stop_key), menu_prompt=prompt)
 
 
 TO_NOTICE: Script = [
@@ -348,6 +347,102 @@ def test_a_live_stop_discards_the_recording_and_the_call_goes_on() -> None:
             *TO_RECORDING,
             (given.RecordingStopped(), [do.DiscardRecording()]),
             (given.HungUp(CALLER), [do.HangUp(DESTINATION), finish(Reason.STOP_LIST)]),
+        ],
+    )
+
+
+def test_law_39_a_live_stop_may_leave_what_was_stored() -> None:
+    """LAW-39: it stops at once and only offers to discard: what was stored is sealed, and its end is missing."""
+    play(
+        new_call(),
+        [
+            *TO_RECORDING,
+            (given.RecordingStopped(discard=False), [do.EndRecording(Reason.STOP_LIST)]),
+            (given.RecordingStopped(discard=False), []),
+            (given.HungUp(CALLER), [do.HangUp(DESTINATION), finish(Reason.CUT)]),
+        ],
+    )
+
+
+def test_law_39_what_a_live_stop_left_may_be_discarded_later() -> None:
+    """LAW-39: the offer stands while the call lives; then the outcome is that of a call never recorded."""
+    play(
+        new_call(),
+        [
+            *TO_RECORDING,
+            (given.RecordingStopped(discard=False), [do.EndRecording(Reason.STOP_LIST)]),
+            (given.RecordingStopped(), [do.DiscardRecording()]),
+            (given.HungUp(CALLER), [do.HangUp(DESTINATION), finish(Reason.STOP_LIST)]),
+        ],
+    )
+
+
+def test_law_39_a_stop_during_the_notice_leaves_nothing_to_discard() -> None:
+    """LAW-39: a call stopped before it is recorded never is."""
+    call = new_call()
+    play(call, [*TO_NOTICE, (given.RecordingStopped(discard=False), []), (given.PlayEnded(completed=True), DIALLED)])
+    assert do.StartRecording() not in call.handle(given.DestinationAnswered())
+    assert call.handle(given.HungUp(CALLER))[-1] == finish(Reason.STOP_LIST)
+
+
+def test_law_53_a_hold_keeps_what_an_opt_out_or_a_stop_would_discard() -> None:
+    """LAW-53: nothing more is stored, as the person wishes; what was stored until then stays."""
+    for keys in ([given.RecordingStopped()], [given.KeyPressed(CALLER, "*"), given.KeyPressed(CALLER, "9")]):
+        call = new_call()
+        play(call, [(given.Protected(), []), *TO_RECORDING])
+        asked = [command for event in keys for command in call.handle(event)]
+        reason = Reason.OPT_OUT if len(keys) == 2 else Reason.STOP_LIST
+        assert asked == [do.EndRecording(reason)]
+        assert call.handle(given.HungUp(CALLER))[-1] == finish(Reason.CUT)
+
+
+TO_OFFER: Script = [
+    *TO_NOTICE,
+    (given.KeyPressed(CALLER, "9"), [do.StopPlay(), do.PlayOptOutConfirmed()]),
+    (given.PlayEnded(completed=True), [do.PlayStopOffer()]),
+]
+
+
+@pytest.mark.parametrize("while_it_plays", [True, False])
+def test_not_16_after_the_opt_out_a_key_stops_all_later_recordings(while_it_plays: bool) -> None:
+    """NOT-16: suppression for future calls is a choice of its own, with its own key; the call goes on."""
+    call = new_call(stop_key="5")
+    play(call, TO_OFFER)
+    ending: do.Command = do.StopPlay()
+    if not while_it_plays:
+        play(call, [(given.PlayEnded(completed=True), [do.SetTimer(Timer.STOP_OFFER)])])
+        ending = do.StopTimer(Timer.STOP_OFFER)
+    play(call, [(given.KeyPressed(CALLER, "5"), [ending, do.AddStop(), *DIALLED])])
+    assert do.StartRecording() not in call.handle(given.DestinationAnswered())
+    assert call.handle(given.HungUp(CALLER))[-1] == finish(Reason.OPT_OUT)
+
+
+def test_not_16_whoever_does_not_take_the_offer_up_is_connected() -> None:
+    """NOT-16: silence and any other key mean no."""
+    play(
+        new_call(stop_key="5"),
+        [
+            *TO_OFFER,
+            (given.PlayEnded(completed=True), [do.SetTimer(Timer.STOP_OFFER)]),
+            (given.TimerFired(Timer.STOP_OFFER), DIALLED),
+        ],
+    )
+    play(new_call(stop_key="5"), [*TO_OFFER, (given.KeyPressed(CALLER, "7"), [do.StopPlay(), *DIALLED])])
+
+
+def test_not_16_the_offer_is_made_once_and_leaves_the_menu_alone() -> None:
+    """NOT-16: a key of the menu is taken as such; a second opt-out does not offer again."""
+    play(
+        new_call("1", stop_key="5"),
+        [*TO_OFFER, (given.KeyPressed(CALLER, "1"), [do.StopPlay(), do.Dial("1"), do.SetTimer(Timer.ANSWER)])],
+    )
+    play(
+        new_call("1", stop_key="5"),
+        [
+            *TO_OFFER,
+            (given.KeyPressed(CALLER, "5"), [do.StopPlay(), do.AddStop(), do.SetTimer(Timer.MENU)]),
+            (given.KeyPressed(CALLER, "9"), [do.StopTimer(Timer.MENU), do.PlayOptOutConfirmed()]),
+            (given.PlayEnded(completed=True), [do.SetTimer(Timer.MENU)]),
         ],
     )
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.announced import AnnouncedCall
+from callrec.calls.announced import AnnouncedCall, Keys
 from callrec.calls.call import Call, State
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Kind, Outcome, Reason
@@ -128,14 +128,18 @@ ALL_INPUTS: list[Input] = [
     given.TimerFired(Timer.LONGEST_CALL),
     given.Silent(),
     given.RecordingStopped(),
+    given.RecordingStopped(discard=False),
+    given.Protected(),
+    given.TimerFired(Timer.STOP_OFFER),
+    given.KeyPressed(CALLER, "5"),
     given.RecordingLost(),
     given.SealNow(),
 ]
 
 
 def _any_call() -> st.SearchStrategy[Call]:
-    announced = st.sampled_from(["", "1"]).map(
-        lambda menu: AnnouncedCall(opt_out_key="9", opt_out_after_connect="*9", menu_keys=frozenset(menu))
+    announced = st.tuples(st.sampled_from(["", "1"]), st.sampled_from(["", "5"])).map(
+        lambda keys: AnnouncedCall(Keys("9", "*9", frozenset(keys[0]), keys[1]))
     )
     not_recorded = [reason for reason in Reason if Outcome(reason).kind is Kind.NOT_RECORDED]
     return st.one_of(announced, st.sampled_from(not_recorded).map(TransparentCall))
@@ -160,11 +164,32 @@ def test_whatever_comes_in_whatever_order_ends_in_exactly_one_outcome(call: Call
         assert do.DiscardRecording() not in commands
 
 
+@hypothesis_given(_any_call(), st.lists(st.sampled_from(ALL_INPUTS), max_size=40))
+def test_law_39_a_call_that_was_stopped_is_never_recorded_from_then_on(call: Call, events: list[Input]) -> None:
+    """LAW-39: whatever comes after a stop, nothing more is stored."""
+    before = len(events) // 3
+    for event in [given.Started(), *events[:before], given.RecordingStopped(discard=False)]:
+        call.handle(event)
+    commands = [command for event in [*events[before:], given.SealNow()] for command in call.handle(event)]
+    assert not {do.StartRecording(), do.Resume()}.intersection(commands)
+
+
+@hypothesis_given(_any_call(), st.lists(st.sampled_from(ALL_INPUTS), max_size=40))
+def test_law_53_a_hold_always_wins_over_discarding(call: Call, events: list[Input]) -> None:
+    """LAW-53: under a hold no key, stop or order discards what a call stored, and its outcome says that it is there."""
+    inputs = [given.Protected(), given.Started(), *events, given.SealNow()]
+    commands = [command for event in inputs for command in call.handle(event)]
+    assert do.DiscardRecording() not in commands
+    if do.StartRecording() in commands and given.RecordingLost() not in events:
+        assert isinstance(commands[-1], do.Finish)
+        assert commands[-1].outcome.kind is Kind.RECORDED
+
+
 @hypothesis_given(
-    st.booleans(), st.sampled_from(["", "inbound"]), st.booleans(), st.booleans(), st.tuples(*[st.booleans()] * 4)
+    st.booleans(), st.sampled_from(["", "inbound"]), st.booleans(), st.booleans(), st.tuples(*[st.booleans()] * 5)
 )
 def test_a_stop_wins_over_every_rule_but_an_emergency(
-    emergency: bool, rule: str, stopped: bool, outbound: bool, ready: tuple[bool, bool, bool, bool]
+    emergency: bool, rule: str, stopped: bool, outbound: bool, ready: tuple[bool, bool, bool, bool, bool]
 ) -> None:
     """LAW-39, FAIL-1: no combination records a stopped number or touches an emergency call."""
     reason = why_not_recorded(

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from callrec.calls.commands import Tone
+from callrec.catalogue.indexing import keyed_hash
 from callrec.catalogue.values import NOT_RECORDED_REASONS, RECORDED_REASONS
 from callrec.identifiers import new_id
 from callrec.notice import NoticeAsset
+from callrec.privacy.stop_list import People, StopList, Wishes
 from callrec.recorder.hall import Hall
 from callrec.recorder.health import Health
 from callrec.recorder.live_call import LiveCall
@@ -63,6 +65,7 @@ TABLES: dict[str, Any] = {
     "retention_class": [{"name": "unmatched", "keep": "2y", "from": "call"}],
     "limits": {"longest_call": "2h", "rtp_silence": "60s"},
 }
+NUMBER_KEY = b"k" * 32
 SOURCES: Sources = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160}
 
 
@@ -82,6 +85,7 @@ class PromptsDouble:
         )  # fmt: skip
         self.loaded: LoadedNotice | None = LoadedNotice(asset, SOURCES)
         self.confirmation: Sources | None = SOURCES
+        self.stop_offer: Sources | None = None
 
     def notice(self, _notice_id: str) -> LoadedNotice | None:
         return self.loaded
@@ -108,6 +112,8 @@ class HallHouse:
         self.catalogue, self.journal, self.keyring = CatalogueDouble(), JournalDouble(), KeyringDouble()
         self.stores = self._stores()
         self.prompts, self.health = PromptsDouble(), Health(self.clock)
+        self.stop_list = StopList()
+        self.stop()
         self.driver = JoinedDriver(self.wire, RECORDER, Peers(self.settings.peer), self.hall.on_sip)
         self.tools = self._tools()
         self.hall.join(self.tools)
@@ -141,6 +147,7 @@ class HallHouse:
             feed=self.hall.feed,
             register=self.hall.register,
             forget=self.hall.forget,
+            stop_list=self.stop_list,
         )
 
     def _note_admissions(self) -> None:
@@ -154,6 +161,11 @@ class HallHouse:
             return call
 
         admission.admit = noted  # type: ignore[method-assign] - only listened to
+
+    def stop(self, *numbers: str) -> None:
+        """Let these numbers, and nobody else, be on the stop list."""
+        lookups = frozenset(keyed_hash(NUMBER_KEY, number) for number in numbers)
+        self.stop_list.take(NUMBER_KEY, Wishes(stopped=People(lookups)))
 
     # What a story says
 
