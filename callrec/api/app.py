@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from callrec.api import calls, deleting, events, exporting, state, verifying
+from callrec.api import backups, calls, deleting, events, exporting, state, verifying
 from callrec.api.gate import Gate
 from callrec.api.helpers import Helpers
 from callrec.api.parts import ApiParts
@@ -22,7 +22,7 @@ from callrec.errors import CallrecError, ExitCode
 from callrec.settings import Role
 
 ROOT = "/api/v1"
-ROUTERS = tuple(module.router for module in (state, calls, exporting, deleting, events, verifying))
+ROUTERS = tuple(module.router for module in (state, calls, exporting, deleting, events, verifying, backups))
 
 
 def create_app(recorder: Recorder, *, roles: Callable[[], Mapping[str, Role]], version: str = "") -> FastAPI:

@@ -5,7 +5,7 @@ Values are described by their attributes: the recorder, on a floor below, gives 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -99,8 +99,33 @@ class Erasure(Protocol):
         """Say whether reading it was tried afterwards and failed as it must."""
 
 
+class Backups(Protocol):
+    """Backups, and what a restore left in doubt."""
+
+    async def create(self, to: str, *, keys_only: bool, actor: str, tell: Callable[[int], None]) -> Mapping[str, Any]:
+        """Make a backup into a folder of the recorder's machine; `tell` is told how many recordings are done.
+
+        Raises:
+            OperatorError: 2 for a path that is not absolute, 75 while another backup is made there, 1 if it failed.
+        """
+
+    async def copies(self) -> Sequence[Mapping[str, Any]]:
+        """Return the copies of keyring and catalogue that are known to exist, the oldest first."""
+
+    async def accept(self, *, reason: str, actor: str) -> Sequence[str]:
+        """Accept what a restore or an altered ledger left in doubt; return what was accepted, in sentences.
+
+        Raises:
+            OperatorError: 2 without a reason.
+        """
+
+
 class Recorder(Protocol):
     """The recorder, as the API sees it. Errors are OperatorError with the exit code to tell, or IntegrityError."""
+
+    @property
+    def backups(self) -> Backups:
+        """Return what is asked about backups."""
 
     def status(self) -> Mapping[str, Any]:
         """Return the document of `callrec status --json`; it must not wait for anything."""

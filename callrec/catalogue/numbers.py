@@ -1,8 +1,8 @@
 """Running numbers of calls and events: contiguous, never reset, never given twice (design: "Events").
 
 Event numbers are reserved in the tombstone ledger in blocks before use, so that a restored catalogue,
-which has forgotten the last ones, goes on at the next block. A crash is told from a restore by the block the
-catalogue itself last noted: after a crash it lags by one block at most.
+which has forgotten the last ones, goes on at the next block. A crash is told from a restore by the block and the run
+that the catalogue itself last noted: after a crash it lags by one block at most, and never by a run.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from callrec.tasks import Tasks
 log = logging.getLogger("callrec.catalogue.numbers")
 
 BLOCK = 10_000
+RUN, RUN_PENDING = "run", 2**62
+"""The note of the newest run's ledger entry, and what it says while that is being made: newer than any."""
 _RESERVE_PATIENCE_S = 0.3
 
 
@@ -36,6 +38,11 @@ class EventNumberLedger(Protocol):
         """Return the last number reserved before the newest block."""
         ...
 
+    @property
+    def last_run(self) -> int:
+        """Return the number of the newest entry that says that a recorder began or ended, 0 if none."""
+        ...
+
     async def reserve_events(self, upto: int) -> None:
         """Reserve all numbers up to this one; durable when it returns."""
         ...
@@ -46,6 +53,7 @@ class NoLedger:
 
     reserved_upto = 0
     reserved_before = 0
+    last_run = 0
 
     async def reserve_events(self, upto: int) -> None:
         """Reserve nothing."""
@@ -70,8 +78,9 @@ class RunningNumbers:
         self._call = self._kept_call = max(last_call, notes.get("calls", 0))
         self._noted = notes.get("reserved", 0)
         upto = self._ledger.reserved_upto
+        older = self._noted < self._ledger.reserved_before or notes.get(RUN, 0) < self._ledger.last_run
         skipped: range | None = None
-        if upto > last_event and (restored or self._noted < self._ledger.reserved_before):
+        if upto > last_event and (restored or older):
             skipped = range(last_event + 1, upto + 1)
             last_event = upto
         self._event = self._kept_event = last_event

@@ -25,7 +25,7 @@ _FOLDER_MODE = 0o700
 
 @click.group(cls=Group)
 def keys() -> None:
-    """Make and check the keys of the store."""
+    """Make, check, rotate and back up the keys of the store."""
 
 
 @keys.command()
@@ -82,6 +82,51 @@ def public(session: Session, to: Path | None) -> None:
     print_document({"path": str(to)}, session.output, lambda: [f"Public key written: {to}"])
 
 
+@keys.command()
+@click.option(
+    "--key", metavar="FILE", type=click.Path(path_type=Path), help="The master key, where systemd hands it over."
+)
+@click.option("--forget-old", is_flag=True, help="Remove the old key at once: older backups cannot be read any more.")
+@with_session
+def rotate(session: Session, key: Path | None, *, forget_old: bool) -> None:
+    """Make a new master key and wrap every key of the store under it; the recorder must not run.
+
+    The old key is kept beside the new one, because backups made before need it; remove it when they are gone.
+    """
+    from callrec.clock import SystemClock  # noqa: PLC0415  see above
+    from callrec.console.restoring import held  # noqa: PLC0415
+    from callrec.vault.key_rotation import rotate as rotate_key  # noqa: PLC0415
+
+    settings = session.settings
+    file, keyring = key or settings.keys.master_key_file, settings.paths.state / KEYRING
+    _refuse_missing(keyring)
+    session.confirm(f"Wrap every key of {keyring} under a new master key?")
+    with held(settings.paths.state):
+        kept, count = rotate_key(file, keyring, SystemClock().now())
+    if forget_old:
+        kept.unlink()
+    document = {"master_key_file": str(file), "keys": count, "old_key": None if forget_old else str(kept)}
+    old = "The old key is gone; make a backup now." if forget_old else f"Old key kept for older backups: {kept}"
+    lines = (
+        f"{count} keys are wrapped under the new master key in {file}.",
+        old,
+        "Keep a copy of the new key in another place: without it every recording is lost.",
+    )
+    print_document(document, session.output, lambda: lines)
+
+
+@keys.command()
+@click.option("--to", metavar="DIR", required=True, help="The backup's folder; the recorder's user writes there.")
+@with_session
+def backup(session: Session, to: str) -> None:
+    """Copy the keyring alone, without the master key, as a set that must be gone after 14 days."""
+    from callrec.console.backup import make_backup  # noqa: PLC0415  see above
+
+    made = make_backup(session, to, keys_only=True)
+    lines = (f"Keyring copied: {made['id']} in {made['to']}", f"It must be gone by {made['expires_at']}.")
+    print_document(made, session.output, lambda: lines)
+
+
 def open_keyring(settings: Settings) -> Keyring:
     """Return the keyring, for reading.
 
@@ -89,11 +134,18 @@ def open_keyring(settings: Settings) -> Keyring:
         OperatorError: with exit code 7, if the master key or the keyring is not there.
         IntegrityError: if they do not belong together.
     """
-    from callrec.vault.keyring import Keyring  # noqa: PLC0415  ciphers that only these commands need
-    from callrec.vault.master_key import MasterKey  # noqa: PLC0415
+    from callrec.vault.key_rotation import load_master_key  # noqa: PLC0415  ciphers that only these commands need
+    from callrec.vault.keyring import Keyring  # noqa: PLC0415
 
-    master_key = MasterKey.load(settings.keys.master_key_file)
-    return Keyring.open(settings.paths.state / KEYRING, master_key, create=False, pool_calls=0)
+    keyring = settings.paths.state / KEYRING
+    master_key = load_master_key(settings.keys.master_key_file, keyring)
+    return Keyring.open(keyring, master_key, create=False, pool_calls=0)
+
+
+def _refuse_missing(keyring: Path) -> None:
+    if not keyring.exists():
+        message = f"keyring {keyring}: no such file; run `callrec keys init`, or restore the keyring from a backup"
+        raise OperatorError(message, exit_code=ExitCode.INTEGRITY)
 
 
 def _refuse_old_store(settings: Settings) -> None:

@@ -21,10 +21,11 @@ COMMANDS = {
     "play": Lazy("play:play", "Play a recording, and show both levels over time."),
     "export": Lazy("export:export", "Write recordings as WAV, FLAC, MP3, Opus or pcapng."),
     "delete": Lazy("delete:delete", "Delete calls for good, after showing what will go."),
-    "keys": Lazy("keys:keys", "Make and check the keys of the store."),
+    "keys": Lazy("keys:keys", "Make, check, rotate and back up the keys of the store."),
     "notice": Lazy("notices:notice", "List recording notices and take new ones in."),
     "config": Lazy("config:config", "Check and show the configuration."),
     "events": Lazy("events:events", "Read the events that the recorder has told."),
+    "backup": Lazy("backup:backup", "Make, verify and restore backups."),
     "store": Lazy("store:store", "Verify that every recording is whole and readable."),
 }
 

@@ -26,6 +26,8 @@ class Pace:
     """A connection that lasted this long begins the back-off anew."""
     timeout_s: float = 5.0
     """How long the broker may take to answer anything."""
+    read_back_s: float = 2.0
+    """How long to wait for what the broker kept of an earlier run."""
     keepalive_s: int = 20
     window: int = 32
     """Events on their way to the broker at once."""

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from typing import Any
@@ -51,6 +51,7 @@ class Publisher:
         status: Callable[[], Mapping[str, Any]],
         clock: Clock,
         *,
+        hear: Callable[[Mapping[str, Any]], Awaitable[None]] | None = None,
         pace: Pace = Pace(),  # noqa: B008 - a frozen value
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -62,6 +63,7 @@ class Publisher:
             outbox: where events wait.
             status: what `callrec status --json` shows; no number and no name.
             clock: tells the time of retained documents.
+            hear: is told, once, the retained `info` of an earlier run before it is replaced.
             pace: how fast to try.
             jitter: a number from 0 to 1, so that many recorders do not return in step.
         """
@@ -71,6 +73,9 @@ class Publisher:
         self._outbox = outbox
         self._status = status
         self._clock = clock
+        self._hear = hear
+        self._retained = _Retained()
+        self._info: dict[str, Any] = {}
         self._pace = pace
         self._jitter = jitter
         self._state = BrokerState.DISCONNECTED if self._url else BrokerState.OFF
@@ -158,8 +163,8 @@ class Publisher:
         Raises:
             aiomqtt.MqttError: if it is lost.
         """
-        tasks = Tasks("mqtt")
-        watch = tasks.start("watch", _watched(client))
+        tasks, self._retained = Tasks("mqtt"), _Retained()
+        watch = tasks.start("watch", _watched(client, self._retained))
         work = tasks.start("work", self._work(client))
         try:
             # An acknowledgement that never comes is not an error to aiomqtt before its time is up: hence two tasks.
@@ -201,12 +206,35 @@ class Publisher:
         await self._retain(client, self._topics.state, ONLINE)
         self._state, self._reason = BrokerState.CONNECTED, ""
         log.info("broker %s: connected", self._url)
-        assert self._settings is not None, "internal error: a session without settings"
-        info = info_of(self._status(), self._topics, self._settings.numbers)
-        await self._retain(client, self._topics.info, self._stamped(info))
+        await self._read_back(client)
+        self._info = {}
         await self._refresh(client)
 
+    async def _read_back(self, client: aiomqtt.Client) -> None:
+        """Hear what the broker kept as `info` of an earlier run: its signed head outlives any restore of this machine.
+
+        A broker sends what it keeps in the order of the subscriptions, and `state` was just published: when that
+        comes there is no `info`.
+        """
+        if self._hear is None:
+            return
+        topics = (self._topics.info, self._topics.state)
+        self._retained.expect(*topics)
+        for topic in topics:
+            await client.subscribe(topic, qos=1)
+        await _happened(self._retained.come, self._pace.read_back_s)
+        for topic in topics:
+            await client.unsubscribe(topic)
+        if (info := self._retained.document) is not None:
+            await self._hear(info)
+        self._hear = None
+
     async def _refresh(self, client: aiomqtt.Client) -> None:
+        assert self._settings is not None, "internal error: a session without settings"
+        info = info_of(self._status(), self._topics, self._settings.numbers)
+        if info != self._info:
+            await self._retain(client, self._topics.info, self._stamped(info))
+            self._info = info
         await self._retain(client, self._topics.health, self._stamped(self._health()))
         await self._retain(client, self._topics.stats, self._stamped(stats_of(self._status())))
 
@@ -279,11 +307,33 @@ def _still_wanted() -> None:
         raise asyncio.CancelledError
 
 
-async def _watched(client: aiomqtt.Client) -> Exception:
-    """Wait for the end of a connection and return what ended it; nothing is subscribed, so no message comes."""
+class _Retained:
+    """What a broker keeps under a topic, and when it is known that it keeps nothing."""
+
+    def __init__(self) -> None:
+        self.come = asyncio.Event()
+        self.document: dict[str, Any] | None = None
+        self._topics = ("", "")
+
+    def expect(self, wanted: str, after: str) -> None:
+        """Wait for a topic; whatever comes under another one shows that nothing is kept."""
+        self._topics = (wanted, after)
+
+    def take(self, topic: str, payload: object) -> None:
+        """Take what came."""
+        if topic == self._topics[0] and not self.come.is_set():
+            with suppress(ValueError, TypeError):
+                document = json.loads(payload) if isinstance(payload, str | bytes) else None
+                self.document = document if isinstance(document, dict) else None
+        if topic in self._topics:
+            self.come.set()
+
+
+async def _watched(client: aiomqtt.Client, retained: _Retained) -> Exception:
+    """Wait for the end of a connection and return what ended it; only what was retained ever comes."""
     try:
-        async for _ in client.messages:
-            pass
+        async for message in client.messages:
+            retained.take(str(message.topic), message.payload)
     except aiomqtt.MqttError as error:
         return error
     return aiomqtt.MqttError("the broker closed the connection")

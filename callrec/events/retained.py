@@ -11,7 +11,7 @@ from callrec.settings import EventNumbers
 _INFO = ("version", "pid")
 _HEALTH = ("recording", "problems")
 # Known to whoever reads the topic, or said better by another one.
-_ELSEWHERE = (*_INFO, *_HEALTH, "broker", "signed_head")
+_ELSEWHERE = (*_INFO, *_HEALTH, "broker", "signed_head", "lost")
 
 
 def info_of(status: Mapping[str, Any], topics: Topics, numbers: EventNumbers) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from callrec.recorder.hall import Hall
 from callrec.recorder.health import Code, Health, Problem
 from callrec.recorder.notify import Notifier, keep_alive
 from callrec.recorder.prompts import Prompts
-from callrec.recorder.protecting import load_stop_list, protect_calls
+from callrec.recorder.restored import ReplayedOutbox
 from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores, open_stores
 from callrec.recorder.tools import Tools
@@ -100,21 +100,21 @@ class Service:
         tools, hall = self._build(stores)
         self._health.tell = partial(tell_health, stores, self._tasks)
         desk = Desk(tools, hall, lambda: self._reload_notices(tools))
-        publisher = Publisher(settings.mqtt, settings.node.id, stores.catalogue, desk.status, self._clock)
+        outbox, hear = ReplayedOutbox(stores), stores.guard.hear if stores.guard is not None else None
+        publisher = Publisher(settings.mqtt, settings.node.id, outbox, desk.status, self._clock, hear=hear)
         desk.join(publisher)
         # Half a second of imports, while the workers start.
         making = self._tasks.start("make-server", asyncio.to_thread(self._make_server, desk))
         await self._put_right(stores, hall)
         await self._start_media(tools)
         await self._load_prompts(tools)
-        await load_stop_list(tools, desk.promises.protections)
         watching, server = Watching(tools, publisher, lambda: len(hall)), await making
         try:
             await watching.look()
             await server.start()
             await tools.driver.start()
             self._start_tasks(tools, publisher, watching)
-            self._tasks.start("stop-list", protect_calls(tools, desk.promises.protections))
+            self._tasks.start("backups", desk.backups.run())
             collect_garbage_rarely()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))

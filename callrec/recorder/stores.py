@@ -18,16 +18,20 @@ from callrec.catalogue.values import CallEnd, Event, NewCall
 from callrec.clock import Clock
 from callrec.errors import CallrecError, ExitCode, OperatorError
 from callrec.privacy import Eraser
+from callrec.privacy.backups import Backups
+from callrec.privacy.backups import Node as BackupNode
 from callrec.privacy.erasing import Reason as ErasingReason
 from callrec.recorder.health import Code, Health
 from callrec.recorder.new_rows import new_row
+from callrec.recorder.restored import RestoreGuard
 from callrec.recorder.rows import Row
 from callrec.settings import Settings
 from callrec.tasks import Tasks
+from callrec.vault.backup_restoring import finish_restore, read_marker
+from callrec.vault.key_rotation import load_master_key
 from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.keyring_errors import KeysUnavailable
 from callrec.vault.ledger import Ledger
-from callrec.vault.master_key import MasterKey
 
 if TYPE_CHECKING:
     from callrec.recorder.live_call import LiveCall
@@ -52,9 +56,13 @@ class Stores:
     journal: ReserveJournal | None
     lock: StateLock | None
     eraser: Eraser | None = None
+    guard: RestoreGuard | None = None
+    """What a restore makes doubtful."""
+    backups: Backups | None = None
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What waits is entered by one task only, or it would be told twice."""
     _completing: Tasks = field(default_factory=lambda: Tasks("stores"))
+    _sweeping: Tasks = field(default_factory=lambda: Tasks("sweep"))
     _discards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Discarded audio whose key, files or row could not be reached yet."""
     _looks: int = 0
@@ -140,6 +148,8 @@ class Stores:
             health.set(Code.KEYS_UNAVAILABLE, self.keyring.problem, about="pool")
         if self.ledger is not None:
             health.set(Code.LEDGER, "; ".join(self.ledger.problems) or None)
+        if self.guard is not None:
+            health.set(Code.STORAGE_UNAVAILABLE, self.guard.lost_text, about="promises")
         self._looks += 1
         due = self._looks % _RESUME_EVERY == 0
         if problem is None and (due or (self.journal is not None and self.journal.used)) and not len(self._completing):
@@ -160,7 +170,7 @@ class Stores:
         while self._discards:
             await self._discards[0]()
             del self._discards[0]
-        if self._waiting and self.eraser is not None:
+        if self._waiting and self.eraser is not None and (self.guard is None or self.guard.replayed):
             await self.eraser.resume()
             self._waiting = False
 
@@ -176,8 +186,12 @@ class Stores:
         self._waiting = False
 
     async def _put_right(self) -> None:
+        if self.guard is not None:
+            await self.guard.before_replay()
         if self.eraser is not None:
             await self.eraser.resume()
+        if self.guard is not None and await self.guard.after_replay():
+            self._sweeping.start("sweep", self._sweep(self.guard))
         if self.journal is not None:
             await self.journal.replay(self.catalogue)
         if self.keyring is not None:
@@ -185,6 +199,12 @@ class Stores:
             claimed = await self.catalogue.claimed_keys(left)
             waiting = await self.journal.claimed_keys() if self.journal is not None else set()
             await self.keyring.sweep_unclaimed(claimed | waiting)
+
+    async def _sweep(self, guard: RestoreGuard) -> None:
+        try:
+            await guard.sweep()
+        except (CallrecError, OSError) as error:
+            log.warning("files of erased recordings could not be looked for: %s", error)
 
     def complete_later(self) -> None:
         """Note that something waits for a store; the looks at health complete it."""
@@ -205,6 +225,9 @@ class Stores:
     async def close(self) -> None:
         """Close every store, the last opened first."""
         await self._completing.stop()
+        await self._sweeping.stop()
+        if self.guard is not None:
+            await self.guard.end()
         await self.catalogue.close()
         if self.journal is not None:
             self.journal.close()
@@ -224,11 +247,12 @@ async def open_stores(settings: Settings, clock: Clock, health: Health) -> Store
     """
     state = settings.paths.state
     lock = _lock(state, health)
+    restored = await asyncio.to_thread(_finish_restore, state, health)
     keyring = await asyncio.to_thread(_open_keyring, settings, health)
     ledger = await asyncio.to_thread(_open_ledger, settings, keyring, clock, health) if keyring else None
     sealer = keyring or NoKeys()
     numbers = NumbersMode(settings.event_numbers.value)
-    options = Options(node=settings.node.id, numbers=numbers, clock=clock, ledger=ledger or NoLedger())
+    options = Options(settings.node.id, numbers, clock, ledger or NoLedger(), restored=restored)
     catalogue = await Catalogue.open(state / CATALOGUE, sealer, options)
     journal = None
     try:
@@ -238,7 +262,20 @@ async def open_stores(settings: Settings, clock: Clock, health: Health) -> Store
     stores = Stores(settings, catalogue, keyring, ledger, journal, lock)
     if keyring is not None and ledger is not None:
         stores.eraser = Eraser(catalogue, keyring, ledger, settings.paths.recordings)
+        node = BackupNode(settings.node.id, state, settings.paths.recordings)
+        stores.backups = Backups(node, ledger, keyring.system_key("signing"), clock)
+    stores.guard = RestoreGuard(catalogue, keyring, ledger, state, settings.paths.recordings)
     return stores
+
+
+def _finish_restore(state: Path, health: Health) -> bool:
+    """Finish a restore that a kill cut off; return whether there was one since the last start."""
+    try:
+        finish_restore(state)
+    except OSError as error:
+        text = f"state folder {state}: a restore cannot be finished ({error}); mend its disk, then restart"
+        health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="restore")
+    return read_marker(state) is not None
 
 
 def _lock(state: Path, health: Health) -> StateLock | None:
@@ -258,7 +295,7 @@ def _lock(state: Path, health: Health) -> StateLock | None:
 
 def _open_keyring(settings: Settings, health: Health) -> Keyring | None:
     try:
-        master_key = MasterKey.load(settings.keys.master_key_file)
+        master_key = load_master_key(settings.keys.master_key_file, settings.paths.state / KEYRING)
         return Keyring.open(settings.paths.state / KEYRING, master_key, create=False)
     except (CallrecError, OSError) as error:
         health.raise_problem(Code.KEYS_UNAVAILABLE, str(error))

@@ -36,7 +36,8 @@ T = TypeVar("T")
 SYSTEM_KEYS = ("index", "index_last4", "index_name", "caller_ref", "node", "signing")
 POOL_CALLS = 256
 _CACHED_KEYS = 4096
-_CHECK = "check"
+CHECK = "check"
+"""The value that tells whether a master key is the right one."""
 _APPLIED = "ledger"
 _CHECK_VALUE = b"callrec keyring check value 0001"
 _RETRY_S = 1.0
@@ -124,12 +125,12 @@ class Keyring:
             raise KeysUnavailable("the keyring's disk does not answer") from None
 
     def _read_system(self, connection: sqlite3.Connection, path: Path) -> None:
-        check = keyring_store.read_meta(connection, _CHECK) if keyring_store.has_schema(connection) else None
+        check = keyring_store.read_meta(connection, CHECK) if keyring_store.has_schema(connection) else None
         if check is None:
             # Never new keys over an old store: whatever was sealed under the old ones would be lost unseen.
             raise IntegrityError(f"keyring {path}: holds no keys; restore the keyring from a backup")
         try:
-            self._master_key.unwrap(check, key_id=_CHECK, purpose=_CHECK)
+            self._master_key.unwrap(check, key_id=CHECK, purpose=CHECK)
         except IntegrityError:
             raise IntegrityError(
                 f"keyring {path}: this master key is not the one that wrapped it; put back the master key of this store"
@@ -142,10 +143,10 @@ class Keyring:
     def _make_system(self, connection: sqlite3.Connection) -> None:
         """Make the keys of a new keyring; leave those of an old one."""
         keyring_store.create_schema(connection)
-        if keyring_store.read_meta(connection, _CHECK) is not None:
+        if keyring_store.read_meta(connection, CHECK) is not None:
             return
-        check = self._master_key.wrap(_CHECK_VALUE, key_id=_CHECK, purpose=_CHECK)
-        keyring_store.write_meta(connection, _CHECK, check)
+        check = self._master_key.wrap(_CHECK_VALUE, key_id=CHECK, purpose=CHECK)
+        keyring_store.write_meta(connection, CHECK, check)
         rows = [self._wrap(f"system/{name}", name, secrets.token_bytes(KEY_BYTES)) for name in SYSTEM_KEYS]
         keyring_store.insert_keys(connection, rows)
 

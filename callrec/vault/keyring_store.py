@@ -75,6 +75,19 @@ class KeyringStore:
         """Queue a job; its future is done when the job is durable, or fails with KeysUnavailable."""
         return self._submit(work, writes=True)
 
+    def write_alone(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Queue a job that is all there is to do; if it fails, nothing of it is kept."""
+
+        def all_or_nothing(connection: sqlite3.Connection) -> T:
+            connection.execute("SAVEPOINT alone")
+            try:
+                return work(connection)
+            except BaseException:
+                connection.execute("ROLLBACK TO alone")
+                raise
+
+        return self._submit(all_or_nothing, writes=True)
+
     def _submit(self, work: Callable[[sqlite3.Connection], T], *, writes: bool) -> Future[T]:
         future: Future[T] = Future()
         if self._closed:
@@ -201,6 +214,18 @@ def select_keys(connection: sqlite3.Connection, key_ids: Sequence[str]) -> list[
 def delete_keys(connection: sqlite3.Connection, key_ids: Sequence[str]) -> None:
     """Delete keys; `secure_delete` overwrites them in the file."""
     connection.executemany("DELETE FROM keys WHERE key_id = ?", [(key_id,) for key_id in key_ids])
+
+
+def select_page(connection: sqlite3.Connection, after: str, limit: int) -> list[WrappedKey]:
+    """Return the keys whose ids follow one, in order."""
+    statement = "SELECT key_id, purpose, wrapped, spare FROM keys WHERE key_id > ? ORDER BY key_id LIMIT ?"
+    rows = connection.execute(statement, (after, limit))
+    return [WrappedKey(row[0], row[1], bytes(row[2]), bool(row[3])) for row in rows]
+
+
+def replace_wrapped(connection: sqlite3.Connection, wrapped: Sequence[tuple[bytes, str]]) -> None:
+    """Store keys as they are wrapped now, each with its id."""
+    connection.executemany("UPDATE keys SET wrapped = ? WHERE key_id = ?", wrapped)
 
 
 def mark_taken(connection: sqlite3.Connection, key_ids: Sequence[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +91,28 @@ def event_of(sequence: int, **data: Any) -> dict[str, Any]:
 
 
 @dataclass
+class FakeBackups:
+    """Implements `callrec.api.ports.Backups`; nothing is written anywhere."""
+
+    made: list[str] = field(default_factory=list)
+    accepted: list[tuple[str, str]] = field(default_factory=list)
+
+    async def create(self, to: str, *, keys_only: bool, actor: str, tell: Callable[[int], None]) -> Mapping[str, Any]:
+        if not to.startswith("/"):
+            raise OperatorError("expected an absolute path", exit_code=ExitCode.USAGE)
+        tell(1000)
+        self.made.append(to)
+        return {"id": "2026-11-25T100000Z-0123abcd", "to": to, "keys_only": keys_only, "actor": actor}
+
+    async def copies(self) -> Sequence[Mapping[str, Any]]:
+        return [{"id": "2026-11-25T100000Z-0123abcd", "where": to} for to in self.made]
+
+    async def accept(self, *, reason: str, actor: str) -> Sequence[str]:
+        self.accepted.append((actor, reason))
+        return ["lost: stop 1"]
+
+
+@dataclass
 class FakeRecorder:
     """Implements `callrec.api.ports.Recorder`."""
 
@@ -106,6 +128,7 @@ class FakeRecorder:
     notices_reloaded: int = 0
     strays: list[Path] = field(default_factory=list)
     crash: bool = False
+    backups: FakeBackups = field(default_factory=FakeBackups)
     _planned: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 

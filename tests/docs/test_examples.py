@@ -38,6 +38,9 @@ NOT_HERE = {
     "callrec events tail --follow": "runs until it is told to end",
     "callrec export K7PW2QM --to - | sox -t wav - -n stat": "sox is no part of callrec",
     "callrec keys init": "a store that is in use has its keys",
+    "callrec keys rotate --yes": "the recorder must not run",
+    "callrec backup restore /var/backups/callrec/daily": "the recorder must not run",
+    "callrec backup restore /var/backups/callrec/daily --only recordings --force": "the recorder must not run",
 }
 """Examples that are not typed here, and why."""
 
@@ -71,6 +74,7 @@ def office() -> Iterator[Office]:
         one, two = house.items_of(talks)
         write_tone(house.recorder.directory / "notice.wav", 1.5)
         names = {"K7PW2QM": one["call_reference"], "77b0de12": one["call_id"][:8], "3f2a": one["call_id"][:8]}
+        names["/var/backups/callrec"] = str(house.recorder.directory / "backups")
         yield Office(house, {**names, "4f2a91c3": two["call_id"][:8]})
 
 
