@@ -27,6 +27,7 @@ from callrec.recorder.hall import Hall
 from callrec.recorder.health import Code, Health, Problem
 from callrec.recorder.notify import Notifier, keep_alive
 from callrec.recorder.prompts import Prompts
+from callrec.recorder.protecting import load_stop_list, protect_calls
 from callrec.recorder.restored import ReplayedOutbox
 from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores, open_stores
@@ -108,12 +109,14 @@ class Service:
         await self._put_right(stores, hall)
         await self._start_media(tools)
         await self._load_prompts(tools)
+        await load_stop_list(tools, desk.promises.protections)
         watching, server = Watching(tools, publisher, lambda: len(hall)), await making
         try:
             await watching.look()
             await server.start()
             await tools.driver.start()
             self._start_tasks(tools, publisher, watching)
+            self._tasks.start("stop-list", protect_calls(tools, desk.promises.protections))
             self._tasks.start("backups", desk.backups.run())
             collect_garbage_rarely()
             self._notifier.ready("ready")
