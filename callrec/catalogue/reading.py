@@ -25,6 +25,7 @@ from callrec.catalogue.values import (
 )
 
 _NEWEST_ROWS_CLAIMED = 10_000
+_NEWEST_ROWS_LEFT = 10_000
 
 
 class Readings(Store):
@@ -120,6 +121,21 @@ class Readings(Store):
             )
             for row in rows
         ]
+
+    async def declined(self) -> list[str]:
+        """Return ended calls that are not recorded and still name a recording: its destruction was cut off.
+
+        The newest rows are enough: each start completes what the run before it left.
+        """
+        newest = (
+            select(calls.c.call_id, calls.c.recording_id)
+            .where(calls.c.outcome == "not_recorded", calls.c.erasure.is_(None))
+            .order_by(calls.c.started_at.desc())
+            .limit(_NEWEST_ROWS_LEFT)
+            .subquery()
+        )
+        rows = await self._rows(select(newest.c.call_id).where(newest.c.recording_id.is_not(None)))
+        return [row["call_id"] for row in rows]
 
     async def recordings_of(self, call_id: str) -> Recording | None:
         """Return where the audio of a call lies, None if it has none or is erased."""

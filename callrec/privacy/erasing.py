@@ -21,6 +21,7 @@ from typing import Any
 from callrec.catalogue.catalogue import Catalogue
 from callrec.catalogue.erasure import LedgerDue, Target
 from callrec.catalogue.errors import CallNotFound, StorageUnavailable
+from callrec.catalogue.parties import forget_party
 from callrec.catalogue.values import Event
 from callrec.errors import CallrecError, ExitCode, IntegrityError, OperatorError
 from callrec.identifiers import new_id, recording_id_of
@@ -123,6 +124,8 @@ class Eraser:
         self._files = RecordingFiles(recordings)
         self._hook = hook
         self._lock = asyncio.Lock()
+        self._resumed = False
+        """Whether what the last run left is completed; what this run declines is its own affair."""
 
     # Erasing calls
 
@@ -332,6 +335,9 @@ class Eraser:
             for entry in self._ledger.open_intents:
                 results += await self._carry_out(_Intent.of(entry), complete=True)
             await self._finish_discards()
+            if not self._resumed:
+                await self._finish_declined()
+                self._resumed = True
             await self._pay_ledger()
             return results
 
@@ -348,8 +354,7 @@ class Eraser:
 
     async def _redo(self, entry: Entry) -> None:
         if entry.kind == "destroyed":
-            await self._keyring.destroy(entry.body["key_ids"])
-            await self._forget_audio([entry.body["call_id"]], entry.body["reason"])
+            await self._redo_destroyed(entry.body)
             return
         intent = _Intent.of(entry)
         targets = await self._catalogue.erasure_targets(intent.call_ids)
@@ -357,12 +362,28 @@ class Eraser:
             log.warning("erasure %s is carried out again: a restored store had brought it back", intent.erasure_id)
             await self._steps(intent, _Progress())
 
+    async def _redo_destroyed(self, body: Mapping[str, Any]) -> None:
+        """Destroy keys again, and what of a call or a party was to go with them."""
+        await self._keyring.destroy(body["key_ids"])
+        if (call_id := body.get("call_id")) is not None:
+            await self._forget_audio([call_id], body["reason"])
+        if (party_id := body.get("party_id")) is not None:
+            await self._catalogue.transact(lambda connection, _: forget_party(connection, party_id))
+            self._catalogue.refs.forget(party_id)
+
     async def _finish_discards(self) -> None:
         """Complete a discard that a crash cut off: the audio key is gone, the row does not know it yet."""
         rows = [row for row in await self._catalogue.in_progress() if row.audio_key_id is not None]
         existing = await self._keyring.existing(row.audio_key_id for row in rows if row.audio_key_id)
         gone = [row.call_id for row in rows if row.audio_key_id not in existing]
         await self._forget_audio(gone, Reason.OPT_OUT)
+
+    async def _finish_declined(self) -> None:
+        """Complete a discard of which a crash cut off even the key: the row ended as declined, the audio is there."""
+        for target in await self._catalogue.erasure_targets(await self._catalogue.declined()):
+            if target.audio_key_id is not None:
+                await self._keyring.destroy([target.audio_key_id])
+                await self._forget_audio([target.call_id], Reason.OPT_OUT)
 
     async def _forget_audio(self, call_ids: Iterable[str], reason: str) -> None:
         for target in await self._catalogue.erasure_targets(list(call_ids)):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from callrec.catalogue.values import CallChange, NewCall
+from callrec.catalogue.values import CallChange, CallEnd, NewCall
 from callrec.identifiers import recording_id_of
 from callrec.privacy.erasing import Reason
 from callrec.recorder.startup import end_interrupted, recover_recordings
@@ -104,6 +104,28 @@ async def test_audio_that_was_declined_while_the_disk_blocked_goes_at_the_start(
         assert files(here) == []
         item = await here.catalogue.get(new.call_id)
         assert item["recording_id"] is None
+
+
+async def test_audio_that_was_declined_and_could_not_be_destroyed_goes_at_the_start(tmp_path: Path) -> None:
+    """NOT-17: the keyring's disk blocked until the kill; the row says opt_out, and the next start keeps its word."""
+    async with house(tmp_path) as here:
+        new = await here.recorded_call()
+        other = await here.open_call()
+        recording_id = (await here.catalogue.get(new.call_id))["recording_id"]
+        change = CallChange(recording_id=recording_id_of(other.call_id), recording_started_at=START)
+        await here.catalogue.change_call(other.call_id, change)
+        leave_audio(here, other, other.started_at)
+        await recover_recordings(here.recordings, LATER)
+        await here.catalogue.end_call(other.call_id, CallEnd(START, "not_recorded", "opt_out"))
+        eraser = here.eraser()
+        await eraser.resume()
+        item = await here.catalogue.get(other.call_id)
+        assert (item["outcome_reason"], item["recording_id"]) == ("opt_out", None)
+        assert await here.keyring.load_many([other.audio_key_id or ""]) == {}
+        assert len(await here.keyring.load_many([new.audio_key_id or ""])) == 1
+        assert {path.name.partition(".")[0] for path in files(here)} == {recording_id}
+        await eraser.resume()
+        assert (await told(here, other.call_id)).count("recording/erased") == 1
 
 
 @pytest.mark.parametrize(
