@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.promises import Promises
+from callrec.privacy.relationships import Relationships
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.protecting import make_protections
 from callrec.recorder.tools import Tools
@@ -22,5 +23,7 @@ def promise_stores(tools: Tools) -> PromiseStores:
 def make_promises(tools: Tools, calls: Callable[[], Iterator[LiveCall]]) -> Promises:
     """Return the books over the recorder's stores and its live calls; each is joined here."""
     promises = Promises()
-    promises.protections = make_protections(tools, promise_stores(tools), calls, promises)
+    stores = promise_stores(tools)
+    promises.protections = make_protections(tools, stores, calls, promises)
+    promises.relationships = Relationships(stores, holds_of=promises.protections.holds_of)
     return promises

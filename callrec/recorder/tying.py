@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from typing import TYPE_CHECKING
 
 from callrec.catalogue import Catalogue
 from callrec.errors import CallrecError
 from callrec.privacy.relationships import Relationships
+
+if TYPE_CHECKING:
+    from callrec.recorder.stores import Stores
 
 log = logging.getLogger("callrec.tying")
 
@@ -20,6 +24,12 @@ _EVERY_S = 60.0
 _AGAIN_S = 5.0
 _NEWEST = 1000
 _A_BATCH = 200
+
+
+async def tie_calls(stores: Stores, book: Relationships) -> None:
+    """Tie calls until cancelled; without keys no number is kept, and there is nothing to tie by."""
+    if stores.keyring is not None:
+        await CallTying(book, stores.catalogue).run()
 
 
 class CallTying:
