@@ -11,9 +11,23 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from callrec.api import backups, calls, deleting, events, exporting, state, verifying
+from callrec.api import (
+    audit,
+    backups,
+    calls,
+    deleting,
+    events,
+    exporting,
+    protections,
+    relationships,
+    requests,
+    retention,
+    state,
+    verifying,
+)
 from callrec.api.gate import Gate
 from callrec.api.helpers import Helpers
+from callrec.api.once import Answers
 from callrec.api.parts import ApiParts
 from callrec.api.ports import Recorder
 from callrec.api.problems import Problem, problem_of
@@ -22,13 +36,30 @@ from callrec.errors import CallrecError, ExitCode
 from callrec.settings import Role
 
 ROOT = "/api/v1"
-ROUTERS = tuple(module.router for module in (state, calls, exporting, deleting, events, verifying, backups))
+ROUTERS = tuple(
+    module.router
+    for module in (
+        state,
+        calls,
+        exporting,
+        deleting,
+        events,
+        verifying,
+        backups,
+        relationships,
+        retention,
+        requests,
+        protections,
+        audit,
+    )
+)
 
 
 def create_app(recorder: Recorder, *, roles: Callable[[], Mapping[str, Role]], version: str = "") -> FastAPI:
     """Return the API of a recorder; `roles` gives `[roles]` as it is now, so that a reload counts at once."""
     app = FastAPI(title="callrec", version=version or "0", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.parts = ApiParts(recorder, Helpers())
+    app.state.answers = Answers()
     for router in ROUTERS:
         app.include_router(router, prefix=ROOT)
     app.add_middleware(Gate, roles=roles)

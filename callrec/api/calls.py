@@ -102,6 +102,18 @@ def number_of(text: str) -> str:
     return number
 
 
+def whole_number_of(text: str) -> str:
+    """Return a number in E.164.
+
+    Raises:
+        OperatorError: with exit code 2, if it is none, or only its end: the last digits may belong to several people.
+    """
+    number = number_of(text)
+    if number.startswith("*"):
+        raise misuse("number: a whole number is expected; the last digits may belong to several people")
+    return number
+
+
 def _masked_search(query: FindQuery) -> dict[str, Any]:
     """Return a search as it may be written down (an audit row about no one call holds masked numbers only)."""
     detail: dict[str, Any] = {}

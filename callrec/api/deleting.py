@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from callrec.api.calls import number_of
+from callrec.api.calls import whole_number_of
 from callrec.api.parts import MayDelete, Parts
-from callrec.api.problems import misuse
 from callrec.api.replies import JsonReply, masked
 
 router = APIRouter(tags=["deleting"])
@@ -44,7 +43,7 @@ class DeleteRequest(BaseModel):
 @router.post("/deletions/plan")
 async def plan(parts: Parts, actor: MayDelete, asked: PlanRequest) -> JsonReply:
     """Return what would be deleted, with numbers masked, and the hash that deletes it."""
-    number = None if asked.number is None else _whole_number(asked.number)
+    number = None if asked.number is None else whole_number_of(asked.number)
     prepared = await parts.recorder.plan_deletion(asked.ids, number)
     detail = {"hash": prepared.hash, "calls": len(prepared.items)}
     await parts.recorder.audit(actor.name, "deletion.plan", detail)
@@ -57,10 +56,3 @@ async def delete(parts: Parts, actor: MayDelete, asked: DeleteRequest) -> JsonRe
     erasures = await parts.recorder.delete(asked.plan, reason=asked.reason, actor=actor.name)
     items = [{"call_id": one.call_id, "stores": dict(one.stores), "verified": one.verified} for one in erasures]
     return JsonReply({"hash": asked.plan, "items": items, "verified": all(one.verified for one in erasures)})
-
-
-def _whole_number(text: str) -> str:
-    number = number_of(text)
-    if number.startswith("*"):
-        raise misuse("number: a whole number is expected; the last digits may belong to several people")
-    return number

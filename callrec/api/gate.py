@@ -28,6 +28,9 @@ log = logging.getLogger("callrec.api")
 LARGEST_BODY = 1_048_576
 """Bytes of a request; the largest that is needed is a list of a few thousand ids."""
 
+LARGER_BODIES: Mapping[str, int] = {"/api/v1/relationships/import": 16_777_216}
+"""Bytes where a whole file is sent: some 200,000 lines of customers."""
+
 _NAMES_KEPT = 256
 _NAMES_LAST_S = 60.0
 
@@ -55,15 +58,16 @@ class Gate:
             error = not_allowed(_stranger(actor))
             await problem_response(problem_of(error), close=True)(scope, receive, send)
             return
-        if _announced_size(scope) > LARGEST_BODY:
-            detail = f"the request has more than {LARGEST_BODY} bytes; ask for less at once"
+        limit = LARGER_BODIES.get(scope["path"], LARGEST_BODY)
+        if _announced_size(scope) > limit:
+            detail = f"the request has more than {limit} bytes; ask for less at once"
             problem = Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, ExitCode.USAGE)
             await problem_response(problem, close=True)(scope, receive, send)
             return
         scope["state"]["actor"] = actor
-        await self._guarded(scope, receive, send)
+        await self._guarded(scope, receive, send, limit)
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         """Answer for whatever fails unexpectedly; what was asked stays out of answer and log."""
         started = False
 
@@ -73,7 +77,7 @@ class Gate:
             await send(message)
 
         try:
-            await self._app(scope, _Limited(receive), noted)
+            await self._app(scope, _Limited(receive, limit), noted)
         except Exception as error:
             # The outermost place of a request. Its message may hold a number: type and frames say enough.
             frames = "".join(traceback.format_tb(error.__traceback__))
@@ -86,14 +90,15 @@ class Gate:
 class _Limited:
     """The body of a request, up to its limit."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
+        self._limit = limit
         self._taken = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._taken += len(message.get("body", b""))
-        if self._taken > LARGEST_BODY:
+        if self._taken > self._limit:
             raise _TooLargeError
         return message
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from callrec.api.books import Promises
 from callrec.catalogue.values import FindQuery
 
 Item = Mapping[str, Any]
@@ -124,6 +125,10 @@ class Recorder(Protocol):
     """The recorder, as the API sees it. Errors are OperatorError with the exit code to tell, or IntegrityError."""
 
     @property
+    def promises(self) -> Promises:
+        """Return the books of promises."""
+
+    @property
     def backups(self) -> Backups:
         """Return what is asked about backups."""
 
@@ -179,6 +184,16 @@ class Recorder(Protocol):
 
     async def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
         """Write down who did what; numbers in `detail` are masked already."""
+
+    async def audit_entries(self, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return up to `limit` audit entries with a higher number, in order; `detail` is None where it was erased."""
+
+    async def verify_audit(self) -> int:
+        """Check the whole audit chain; return its length.
+
+        Raises:
+            IntegrityError: at the first entry that does not follow from the one before.
+        """
 
     def reload_notices(self) -> None:
         """Take newly imported notices into use for calls to come; it must not wait for anything."""

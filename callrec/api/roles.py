@@ -17,6 +17,7 @@ class Permission(Enum):
     FIND = "find and show calls"
     LISTEN = "play and export recordings"
     DELETE = "delete recordings"
+    PROMISES = "handle requests, stops, holds, relationships and retention"
     EVENTS = "read the events"
     AUDIT = "read the audit trail"
     NUMBERS = "see telephone numbers in full"
@@ -28,7 +29,7 @@ _OPERATOR = frozenset({Permission.STATUS, Permission.FIND, Permission.EVENTS, Pe
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _OPERATOR,
     Role.SUPERVISOR: _OPERATOR | {Permission.LISTEN},
-    Role.DPO: _OPERATOR | {Permission.DELETE},
+    Role.DPO: _OPERATOR | {Permission.DELETE, Permission.PROMISES},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.EVENTS, Permission.AUDIT}),
     Role.ADMIN: frozenset(Permission),
 }

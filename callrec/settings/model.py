@@ -74,6 +74,10 @@ class Org(Section):
         default="Europe/London", description="Time zone in which dates are shown and periods counted."
     )
     country: Country = Field(default="GB", description="Numbering plan of numbers without a country code.")
+    contact: Text = Field(
+        default="",
+        description="How people reach you about recordings of them, on one line, in letters; empty: by answering.",
+    )
 
 
 class Node(Section):
@@ -306,6 +310,22 @@ class Privacy(Section):
     )
 
 
+class Setup(Section):
+    """What privacy notices leave open, as `callrec setup` asks it; `callrec doctor` reminds of what is unanswered."""
+
+    answered: tuple[Word, ...] = Field(default=(), description="Which of the questions G-1 to G-7 were answered.")
+    notice_cites_current_law: Switch = Field(
+        default=False, description="The privacy notice cites the UK GDPR and the Data Protection Act 2018 (G-1)."
+    )
+    other_calls_recorded: Switch = Field(
+        default=False,
+        description="Calls that the notice does not cover are to be recorded, and the notice says so (G-4).",
+    )
+    processors: tuple[Line, ...] = Field(
+        default=(), description="Who else stores or handles recordings for you, as a person would be told (G-7)."
+    )
+
+
 class Api(Section):
     """The door for the callrec command and for programs."""
 
@@ -332,6 +352,7 @@ class Settings(Section):
     menu: tuple[Menu, ...] = ()
     mqtt: Mqtt | None = None
     privacy: Privacy = Field(default_factory=Privacy)
+    setup: Setup = Field(default_factory=Setup)
     api: Api = Field(default_factory=Api)
     roles: dict[Line, Role] = Field(
         default={"root": Role.ADMIN},

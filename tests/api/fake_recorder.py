@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from callrec.catalogue.values import FindQuery, Page
-from callrec.errors import ExitCode, OperatorError
+from callrec.clock import rfc3339
+from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.vault.part_writer import PartSource, PartWriter
 from callrec.vault.recording_format import OURS, OUTSIDE, CodecEntry, Mark, codec_map_body, encode_mark, encode_packet
+from tests.api.fake_promises import FakePromises
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 STARTED_NS = int(STARTED.timestamp()) * 1_000_000_000
@@ -129,6 +131,8 @@ class FakeRecorder:
     strays: list[Path] = field(default_factory=list)
     crash: bool = False
     backups: FakeBackups = field(default_factory=FakeBackups)
+    promises: FakePromises = field(default_factory=FakePromises)
+    chain_broken: bool = False
     _planned: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -217,6 +221,25 @@ class FakeRecorder:
 
     async def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
         self.audited.append((actor, action, detail))
+
+    async def audit_entries(self, after: int, limit: int) -> Sequence[Mapping[str, Any]]:
+        entries = [
+            {
+                "number": number,
+                "at": rfc3339(STARTED),
+                "actor": actor,
+                "action": action,
+                "subject": None,
+                "detail": said,
+            }
+            for number, (actor, action, said) in enumerate(self.audited, 1)
+        ]
+        return entries[after : after + limit]
+
+    async def verify_audit(self) -> int:
+        if self.chain_broken:
+            raise IntegrityError("audit entry 2: found a break in the chain, expected an unaltered entry")
+        return len(self.audited)
 
     def reload_notices(self) -> None:
         self.notices_reloaded += 1

@@ -36,6 +36,8 @@ PATHS = {
     Permission.LISTEN: ("GET", "/calls/CALL001/export"),
     Permission.DELETE: ("POST", "/deletions/plan"),
     Permission.EVENTS: ("GET", "/events"),
+    Permission.PROMISES: ("GET", "/requests"),
+    Permission.AUDIT: ("GET", "/audit"),
     Permission.ADMINISTER: ("POST", "/notices/reload"),
 }
 
@@ -49,7 +51,7 @@ def test_every_path_names_exactly_one_permission(tmp_path: Path) -> None:
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
     assert {route.path: len(needs_of(route)) for route in routes} == {route.path: 1 for route in routes}
     described = create_app(FakeRecorder(tmp_path), roles=dict).openapi()["paths"]
-    assert set(described) == {ROOT + route.path for route in routes}
+    assert set(described) == {ROOT + route.path_format for route in routes}
 
 
 def test_the_kernel_names_the_peer() -> None:

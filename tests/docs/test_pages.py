@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from callrec.api.gate import LARGEST_BODY
+from callrec.api.gate import LARGER_BODIES, LARGEST_BODY
 from callrec.api.roles import PERMISSIONS, Permission
 from callrec.api.server import CONNECTIONS_PER_USER
 from callrec.calls.call import State
@@ -141,6 +141,7 @@ def test_the_rights_are_those_of_the_program() -> None:
         "find and show calls, numbers in full": Permission.FIND,
         "play and export": Permission.LISTEN,
         "delete": Permission.DELETE,
+        "handle requests, stops, holds, relationships and retention": Permission.PROMISES,
         "read events": Permission.EVENTS,
         "read the audit chain": Permission.AUDIT,
         "verify the store, take notices into use": Permission.ADMINISTER,
@@ -169,6 +170,7 @@ def test_the_limits_are_those_of_the_program() -> None:
     )
     assert limits["an RTP packet"] == f"12 to {BUFFER_SIZE:,} bytes"
     assert limits["a request to the API"] == f"{LARGEST_BODY // KIB**2} MiB, {CONNECTIONS_PER_USER} connections a user"
+    assert limits["an import of relationships"] == f"{max(LARGER_BODIES.values()) // KIB**2} MiB"
 
 
 def test_every_key_is_in_the_picture() -> None:
