@@ -35,6 +35,7 @@ from callrec.privacy.relationship_import import read_import
 from callrec.privacy.retention_classes import Relationship
 from callrec.privacy.tying import HoldsOf, Tying, no_holds
 from callrec.privacy.watch_levels import feed_level
+from callrec.vault.ledger_entries import Draft
 
 _ORDERS_KEPT = timedelta(days=30)
 _A_PAGE = 500
@@ -241,11 +242,15 @@ class Relationships:
         Its calls belong to nobody afterwards. May be repeated, also after a crash in the middle.
 
         Raises:
-            StorageUnavailable, KeysUnavailable: if it is not done; then it is to be asked again.
+            StorageUnavailable, KeysUnavailable, LedgerUnavailable: if it is not done; then it is to be asked again.
         """
         async with self._changing:
             rows = await self._parties.reader.by_ids((party_id,))
-            await self._stores.keys.destroy([row.key_id for row in rows])
+            if key_ids := [row.key_id for row in rows]:
+                # First of all, and outside too: no restored backup may bring the party back (LAW-48).
+                body = {"party_id": party_id, "key_ids": key_ids, "reason": "request"}
+                await self._stores.tombstones.append([Draft("destroyed", body)], reach_copy=True)
+                await self._stores.keys.destroy(key_ids)
             self._stores.catalogue.refs.forget(party_id)
             async with self._lock:
                 await self._stores.catalogue.transact(lambda connection, _: forget_party(connection, party_id))

@@ -15,7 +15,7 @@ from callrec.vault.atomic_file import atomic_file, sync_folder
 from callrec.vault.backup_set import BackupFile, hash_file, list_line
 
 _PIECE = 1 << 20
-_MODE, _FOLDER_MODE = 0o600, 0o700
+_MODE, _FOLDER_MODE, _OTHERS = 0o600, 0o700, 0o077
 _BUSY_S = 30.0
 _RECORDING = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.[1-9][0-9]*\.crec")
 
@@ -176,19 +176,31 @@ def copy_recordings(
 
 def _keep(name: str, path: Path, kept: Path, known: BackupFile | None, target: Path) -> BackupFile | None:
     """Make sure a recording is in the backup; return what is known of it, None if it is new there."""
-    size = path.stat().st_size
+    source = path.stat()
+    size = source.st_size
     with suppress(FileNotFoundError):
         if kept.stat().st_size == size:
             return known if known is not None and known.size == size else BackupFile(name, *hash_file(kept))
         kept.unlink()
     make_folder(kept.parent, target)
-    try:
-        os.link(path, kept)
-    except FileNotFoundError:
-        raise
-    except OSError:  # another file system, or one without links
+    if source.st_mode & _OTHERS or not second_name(path, kept):
         copy_file(path, kept)
     return None
+
+
+def second_name(path: Path, name: Path) -> bool:
+    """Give a file a second name; False where that cannot be: on another file system, or one without links.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    try:
+        os.link(path, name)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
 
 
 class _Known:

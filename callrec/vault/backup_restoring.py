@@ -20,7 +20,7 @@ from typing import Any
 
 from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.vault.atomic_file import atomic_file, sync_folder
-from callrec.vault.backup_copying import copy_file, make_folder, recording_files
+from callrec.vault.backup_copying import copy_file, make_folder, recording_files, second_name
 from callrec.vault.backup_set import (
     CATALOGUE,
     KEYRING,
@@ -214,9 +214,7 @@ def _restore_recordings(order: Order, one: Path) -> int:
             continue  # erased since, or there
         target.unlink(missing_ok=True)
         make_folder(target.parent, order.recordings)
-        try:
-            os.link(source, target)
-        except OSError:
+        if not second_name(source, target):
             copy_file(source, target)
         touched.update(p for p in target.parents if p.is_relative_to(order.recordings))
         count += 1
@@ -250,7 +248,7 @@ def _give_to_owners(order: Order) -> None:
     """Let root restore what the recorder's own user, the owner of the folders, can read."""
     if os.geteuid() != 0:
         return
-    for folder in (order.state, order.recordings):
+    for folder in (one for one in (order.state, order.recordings) if one.is_dir()):
         owner = folder.stat()
         if owner.st_uid != 0:
             for path in folder.rglob("*"):
