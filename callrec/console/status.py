@@ -36,6 +36,8 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
         due = local(requests.get("next_due"), zone, TO_THE_MINUTE)
         counts = f"{requests.get('open')} open, {requests.get('overdue')} overdue"
         yield f"{'deletion requests:':<22}{counts}, next due {due}"
+    if silence := (document.get("relationships") or {}).get("text"):
+        yield f"{'relationships:':<22}{silence}"
     for problem in document.get("problems") or ():
         code = click.style(problem["code"], fg="red", bold=True)
         yield f"{'problem:':<22}{code} since {local(problem.get('since'), zone)}: {problem.get('text')}"

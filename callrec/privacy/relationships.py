@@ -39,6 +39,7 @@ from callrec.vault.ledger_entries import Draft
 
 _ORDERS_KEPT = timedelta(days=30)
 _A_PAGE = 500
+_NEVER_TOLD = {"last_told": None, "silent_days": None, "level": None, "text": None}
 
 Watcher = Callable[[Collection[str]], None]
 """Told the ids of parties that changed or are gone."""
@@ -57,6 +58,8 @@ class Relationships:
         self.tying = Tying(stores, self._parties, self._lock, holds_of)
         self.imports = ImportRuns(stores, self._parties, self.tying, self._lock)
         self.watchers: list[Watcher] = []
+        self.silence: dict[str, Any] = dict(_NEVER_TOLD)
+        """What `feed` last answered, for `status`, which waits for nothing."""
 
     # What people ask
 
@@ -156,17 +159,19 @@ class Relationships:
         """
         last, today = await self._parties.reader.last_told(), self._stores.today()
         if last is None:
-            return {"last_told": None, "silent_days": None, "level": None, "text": None}
+            self.silence = dict(_NEVER_TOLD)
+            return self.silence
         level, days = feed_level(last, today), max(0, (today - last).days)
         text = None
         if level is not None:
             text = f"nobody has told anything about relationships for {days} days; run the import, or mend the feed"
-        return {
+        self.silence = {
             "last_told": last.isoformat(),
             "silent_days": days,
             "level": None if level is None else level.value,
             "text": text,
         }
+        return self.silence
 
     # What the recorder asks
 
