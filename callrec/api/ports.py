@@ -148,11 +148,12 @@ class Recorder(Protocol):
             OperatorError: if there is none or it is erased (3), or the prefix names several (2).
         """
 
-    async def recording(self, prefix: str) -> StoredRecording:
+    async def recording(self, prefix: str, *, despite_restriction: bool = False) -> StoredRecording:
         """Return what is needed to read a call's recording.
 
         Raises:
-            OperatorError: as `get`, and if the call has no audio (3) or is still being recorded (75).
+            OperatorError: as `get`, and if the call has no audio (3), is still being recorded (75), or is restricted
+                (5) and that is not set aside by somebody who may, with a reason (LAW-42).
             IntegrityError: if its key cannot be had.
         """
 

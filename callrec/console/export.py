@@ -65,7 +65,7 @@ def _code_of(error: CallrecError) -> ExitCode:
 
 
 def _export_one(session: Session, call: str, audio_format: str, target: Path) -> dict[str, Any]:
-    with fetch(session.client, call, audio_format) as fetched:
+    with fetch(session.client, call, audio_format, session.options.reason) as fetched:
         path = target / f"{Path(fetched.call_id).name}.{audio_format}" if target.is_dir() else target
         with new_file(path) as file:
             _copy(fetched, file)
@@ -79,7 +79,7 @@ def _export_to_stdout(session: Session, calls: tuple[str, ...], audio_format: st
     if sys.stdout.isatty():
         message = "--to -: standard output is a terminal, which shows no sound; send it to a program or a file"
         raise OperatorError(message, exit_code=ExitCode.USAGE)
-    with fetch(session.client, calls[0], audio_format) as fetched:
+    with fetch(session.client, calls[0], audio_format, session.options.reason) as fetched:
         _copy(fetched, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     _warn(fetched)

@@ -25,13 +25,19 @@ class Fetched:
 
 
 @contextmanager
-def fetch(client: Client, call: str, audio_format: str) -> Iterator[Fetched]:
+def fetch(client: Client, call: str, audio_format: str, reason: str = "") -> Iterator[Fetched]:
     """Give a call's recording in a format; hanging up in the middle ends the recorder's work on it.
+
+    Args:
+        client: the way to the recorder.
+        call: which.
+        audio_format: such as `wav`.
+        reason: why; a restricted recording needs one (LAW-42).
 
     Raises:
         CallrecError: as the recorder refuses: no such call, no audio, not allowed, damaged.
     """
-    with client.stream("calls", call, "export", format=audio_format, progress=True) as stream:
+    with client.stream("calls", call, "export", format=audio_format, progress=True, reason=reason or None) as stream:
         ready = _wait_for(stream, call)
         yield Fetched(
             call_id=str(ready["call_id"]),

@@ -30,7 +30,7 @@ def play(session: Session, call: str, no_sound: bool) -> None:  # noqa: FBT001  
 
     Without a player, or without a sound device, only the levels are shown. Nothing is written to a disk.
     """
-    with fetch(session.client, call, "wav") as fetched:
+    with fetch(session.client, call, "wav", session.options.reason) as fetched:
         content = b"".join(fetched.pieces)
         sound = read_sound(content)
         for warning in fetched.warnings:

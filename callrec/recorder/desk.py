@@ -16,6 +16,7 @@ from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.events import Publisher
 from callrec.privacy import ErasedCall
 from callrec.privacy.promises import Promises
+from callrec.privacy.protections import Protection
 from callrec.recorder.backups import BackupDesk
 from callrec.recorder.deleting import Deleting, DeletionPlan
 from callrec.recorder.hall import Hall
@@ -113,14 +114,20 @@ class Desk:
         if (guard := self._tools.stores.guard) is not None:
             guard.check()
 
-    async def recording(self, prefix: str) -> StoredRecording:
+    async def recording(self, prefix: str, *, despite_restriction: bool = False) -> StoredRecording:
         """Return what is needed to read a call's recording.
 
+        Args:
+            prefix: names the call as for `get`.
+            despite_restriction: whether somebody who may gave a reason to use what is restricted (LAW-42).
+
         Raises:
-            OperatorError: as `get`, and if the call has no audio (3) or is still being recorded (75).
+            OperatorError: as `get`, and if the call has no audio (3), is still being recorded (75) or restricted (5).
             IntegrityError: if its key cannot be had.
         """
         item = await self.get(prefix)
+        if not despite_restriction:
+            _refuse_restricted(item)
         if item["in_progress"]:
             message = f"call {item['call_id']} is still going on; its recording can be read when it has ended"
             raise OperatorError(message, exit_code=ExitCode.BUSY)
@@ -200,3 +207,12 @@ class Desk:
     def reload_notices(self) -> None:
         """Take newly imported notices into use for calls to come."""
         self._reload_notices()
+
+
+def _refuse_restricted(item: Item) -> None:
+    if any(hold["kind"] == Protection.RESTRICTION for hold in item["holds"]):
+        message = (
+            f"call {item['call_id']} is restricted: it is kept and not used; "
+            "an administrator may play or export it with --reason (LAW-42)"
+        )
+        raise OperatorError(message, exit_code=ExitCode.REFUSED)

@@ -134,7 +134,7 @@ async def _look(tools: Tools, book: ProtectionBook) -> None:
         if tools.stop_list.known:
             log.warning("the stop list is looked at again: %s", error)
         else:
-            _tell(tools, str(error))
+            _tell(tools, str(error).partition("\n")[0])  # a database adds its statement
         return
     tools.health.clear(Code.STORAGE_UNAVAILABLE, about="stop list")
 

@@ -176,8 +176,10 @@ class FakeRecorder:
             raise OperatorError(f"{prefix} is the beginning of several ids", exit_code=ExitCode.USAGE)
         return found[0]
 
-    async def recording(self, prefix: str) -> FakeRecording:
+    async def recording(self, prefix: str, *, despite_restriction: bool = False) -> FakeRecording:
         item = await self.get(prefix)
+        if any(hold["kind"] == "restricted" for hold in item["holds"]) and not despite_restriction:
+            raise OperatorError(f"call {prefix} is restricted", exit_code=ExitCode.REFUSED)
         if item["call_id"] not in self.stored:
             raise OperatorError(f"call {prefix} has no audio", exit_code=ExitCode.NOT_FOUND)
         return self.stored[item["call_id"]]

@@ -116,6 +116,30 @@ async def test_operators_may_not_listen(folder: Path) -> None:
         assert children() <= before
 
 
+@pytest.mark.parametrize(
+    ("role", "reason", "status"),
+    [
+        (Role.SUPERVISOR, "", 409),
+        (Role.SUPERVISOR, "I want to hear it", 409),
+        (Role.ADMIN, "  ", 409),
+        (Role.ADMIN, "the person asked us to check it", 200),
+    ],
+)
+async def test_law_42_what_is_restricted_is_used_only_with_a_reason_by_who_may(
+    folder: Path, role: Role, reason: str, status: int
+) -> None:
+    """LAW-42: exit 5 to a supervisor whatever he says, and to an admin without a reason; the reason is audited."""
+    async with served(folder, {ME: role}) as api:
+        with_recording(api).items[0]["holds"] = [{"id": "r-1", "kind": "restricted"}]
+        reply = await api.get("/calls/CALL001/export", reason=reason)
+        assert reply.status_code == status
+        if status == 200:
+            assert [detail["reason"] for _, _, detail in api.recorder.audited] == [reason]
+        else:
+            assert reply.json()["exit_code"] == 5
+            assert api.recorder.audited == []
+
+
 async def test_a_client_that_goes_takes_its_helper_with_it(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody's rendering runs on when nobody waits for it."""
     with_recording(api)
