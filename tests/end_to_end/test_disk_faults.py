@@ -18,8 +18,6 @@ from tests.support.listening import decoded, matches
 from tests.support.processes import Mosquitto, MqttCollector, wait_until
 from tests.support.recorder import Plan
 
-pytestmark = pytest.mark.alone
-
 LIVE = 4
 STATE_BLOCKED_S = 10.0
 ROW_LIMIT_S = 0.5
@@ -138,6 +136,7 @@ def gaps_told(collector: MqttCollector, call_id: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("blocked_s", [12.0, pytest.param(30.0, marks=pytest.mark.long)])
 def test_a_recordings_disk_that_blocks_costs_no_call(tmp_path: Path, blocked_s: float) -> None:

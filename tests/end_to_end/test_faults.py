@@ -18,8 +18,6 @@ from tests.support.listening import decoded, matches
 from tests.support.processes import Mosquitto, MqttCollector, wait_until
 from tests.support.recorder import Plan
 
-pytestmark = pytest.mark.alone
-
 TWENTY = range(20)
 
 
@@ -36,6 +34,7 @@ def crowd() -> Iterator[tuple[House, list[Conversation]]]:
         yield house, talks
 
 
+@pytest.mark.alone
 def test_a_frozen_recorder_loses_no_packet(crowd: tuple[House, list[Conversation]]) -> None:
     """SIGSTOP for 5 s: voices go on through the workers, no packet is lost and no recording has a gap."""
     house, talks = crowd
@@ -53,6 +52,7 @@ def test_a_frozen_recorder_loses_no_packet(crowd: tuple[House, list[Conversation
     house.check_exports(talks, items)
 
 
+@pytest.mark.alone
 def test_a_killed_worker_is_replaced(crowd: tuple[House, list[Conversation]]) -> None:
     """kill -9 of a worker: all hear each other again within 1.5 s; one recording each, with one gap of at most 2 s."""
     house, talks = crowd
@@ -77,6 +77,7 @@ def test_a_killed_worker_is_replaced(crowd: tuple[House, list[Conversation]]) ->
         assert 1 <= len(pieces) <= 2
 
 
+@pytest.mark.alone
 def test_a_killed_recorder_loses_at_most_the_last_second(crowd: tuple[House, list[Conversation]]) -> None:
     """kill -9 of the recorder: live audio is kept but for its last second, marked cut; nothing stays in progress."""
     house, talks = crowd
@@ -128,6 +129,7 @@ def _ended(events: list[dict[str, object]]) -> int:
     return len({event["id"] for event in events if event["type"] == "com.callrec.call.ended.v1"})
 
 
+@pytest.mark.alone
 def test_a_second_sigterm_seals_at_once(crowd: tuple[House, list[Conversation]]) -> None:
     """SIGTERM drains; a second one ends in under 3 s, and every live recording is sealed, not cut."""
     house, talks = crowd
