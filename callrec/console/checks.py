@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from callrec.clock import kept_by_time_server
+from callrec.console.backup_checks import backup_findings
 from callrec.console.keys import CATALOGUE, KEYRING, open_keyring
 from callrec.errors import CallrecError
 from callrec.settings import Transport
@@ -228,5 +229,6 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _descriptors,
     _broker,
     _clock,
+    backup_findings,
     _recorder,
 )
