@@ -23,7 +23,7 @@ class StateLock:
             OperatorError: with exit code 75 if another process holds it, 78 if the file cannot be made.
         """
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = _open(path)
         except OSError as error:
             raise OperatorError(
                 f"state folder {path.parent}: cannot be written ({error.strerror}); check its owner",
@@ -47,3 +47,14 @@ class StateLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _open(path: Path) -> int:
+    """Open the lock file, and make it only where there is none: making one waits for a disk that takes no writes.
+
+    So a second recorder learns at once that it is one, whatever the disk does.
+    """
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -26,7 +26,7 @@ from callrec.catalogue.live import LiveCall, RowMaker
 from callrec.catalogue.numbers import EventNumberLedger, NoLedger, RunningNumbers, set_meta
 from callrec.catalogue.outbox import INSERT_OUTBOX, Envelope, OutboxReader, outbox_row, outbox_step
 from callrec.catalogue.party_refs import PartyRefs
-from callrec.catalogue.sealer import Sealer
+from callrec.catalogue.sealer import NoKeys, Sealer
 from callrec.catalogue.tables import meta
 from callrec.catalogue.values import (
     Event,
@@ -114,6 +114,13 @@ class Store:
             catalogue._health(str(error))
         if not strict or catalogue._writer is not None:
             catalogue._tasks.start("keeper", catalogue._keep())
+        return catalogue
+
+    @classmethod
+    def unopened(cls, path: Path, options: Options, why: str) -> Self:
+        """Return what stands for a catalogue that nobody could open yet: every method says why, and nothing tries."""
+        catalogue = cls(path, NoKeys(), options)
+        catalogue._health(why)
         return catalogue
 
     async def _begin(self) -> None:

@@ -149,9 +149,11 @@ class Admission:
 
     def _readiness(self, call: LiveCall) -> Readiness:
         health = self._tools.health
+        # The catalogue's own word as well: health hears of it only at the next look.
+        storage = not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None
         return Readiness(
-            keys=call.keys is not None and not health.has(Code.KEYS_UNAVAILABLE),
-            # The catalogue's own word as well: health hears of it only at the next look.
-            storage=not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None,
+            # Keys that cannot be had because of the disk are the disk's fault.
+            keys=not health.has(Code.KEYS_UNAVAILABLE) and (call.keys is not None or not storage),
+            storage=storage,
             stops=self._tools.stop_list.known,
         )

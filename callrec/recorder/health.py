@@ -78,6 +78,11 @@ class Health:
         else:
             self.raise_problem(code, text, about=about)
 
+    def take(self, other: Health) -> None:
+        """Raise what was found elsewhere."""
+        for (code, about), problem in other._problems.items():
+            self.raise_problem(code, problem.text, about=about)
+
     def has(self, code: Code) -> bool:
         """Return whether any problem of this code stands."""
         return any(known is code for known, _ in self._problems)

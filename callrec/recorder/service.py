@@ -11,28 +11,26 @@ import secrets
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import callrec
 from callrec.catalogue import StorageUnavailable
 from callrec.catalogue.values import Event
 from callrec.clock import Clock, SystemClock
-from callrec.errors import CallrecError, ConfigurationError, ExitCode
-from callrec.events import Publisher
+from callrec.errors import CallrecError, ConfigurationError, ExitCode, OperatorError
 from callrec.media import CapacityError, MediaService
 from callrec.privacy.erasing import Reason as ErasingReason
 from callrec.recorder.admission import RETRY_AFTER_S
 from callrec.recorder.desk import Desk
+from callrec.recorder.front import Front, Server
 from callrec.recorder.hall import Hall
 from callrec.recorder.health import Code, Health, Problem
 from callrec.recorder.notify import Notifier, keep_alive
+from callrec.recorder.opening import Opening, unopened_stores
 from callrec.recorder.prompts import Prompts
-from callrec.recorder.protecting import load_stop_list, protect_calls
-from callrec.recorder.restored import ReplayedOutbox
 from callrec.recorder.startup import end_interrupted, recover_recordings
-from callrec.recorder.stores import Stores, open_stores
+from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
-from callrec.recorder.watching import Watching
 from callrec.settings import Settings
 from callrec.signalling import Driver, DriverSettings, Peers
 from callrec.tasks import Tasks
@@ -41,20 +39,12 @@ log = logging.getLogger("callrec.service")
 
 _PRIORITY = -10
 _NEVER_BY_ITSELF = 1_000_000
+_OPEN_S = 2.0
+_PROMPTS_S = 2.0
 _PUT_RIGHT_S = 2.0
 _PUT_RIGHT_AGAIN_S = 2.0
 _LET_GO_S = 0.25
 _NEEDS_RESTART = ("node", "paths", "keys", "sip", "rtp", "mqtt", "api")
-
-
-class Server(Protocol):
-    """Something that answers people while the recorder runs: the API."""
-
-    async def start(self) -> None:
-        """Begin to answer."""
-
-    async def stop(self) -> None:
-        """Answer no longer."""
 
 
 class Service:
@@ -78,6 +68,10 @@ class Service:
         self._terminate = asyncio.Event()
         self._at_once = asyncio.Event()
         self._reload = asyncio.Event()
+        self._serving = asyncio.Event()
+        self._moving = Tasks("moving")
+        self._front: Front | None = None
+        self._failure: OperatorError | None = None
 
     async def run(self) -> int:
         """Start everything, serve until SIGTERM, end everything in the reverse order.
@@ -87,51 +81,78 @@ class Service:
         """
         self._listen_to_signals()
         _go_before_others()
-        stores = await open_stores(self._settings, self._clock, self._health)
+        opening = Opening(self._settings, self._clock)
+        stores = await opening.within(_OPEN_S)
+        tools, hall = self._build(stores or unopened_stores(self._settings, self._clock))
         try:
-            await self._serve(stores)
+            if stores is None:
+                log.warning("the state folder does not answer: calls pass unrecorded until it does")
+                self._moving.start("move-in", self._move_in(tools, hall, opening))
+            self._health.take(opening.health)
+            await self._serve(tools, hall)
         finally:
+            await self._moving.stop()
             await self._tasks.stop()
-            await stores.close()
+            await opening.stop()
+            await tools.stores.close()
             self._notifier.close()
+        if self._failure is not None:
+            raise self._failure
         return ExitCode.DONE
 
-    async def _serve(self, stores: Stores) -> None:
-        settings = self._settings
-        tools, hall = self._build(stores)
-        self._health.tell = partial(tell_health, stores, self._tasks)
-        desk = Desk(tools, hall, lambda: self._reload_notices(tools))
-        outbox, hear = ReplayedOutbox(stores), stores.guard.hear if stores.guard is not None else None
-        publisher = Publisher(settings.mqtt, settings.node.id, outbox, desk.status, self._clock, hear=hear)
-        desk.join(publisher)
-        # Half a second of imports, while the workers start.
-        making = self._tasks.start("make-server", asyncio.to_thread(self._make_server, desk))
-        await self._put_right(stores, hall)
+    async def _serve(self, tools: Tools, hall: Hall) -> None:
+        self._health.tell = partial(tell_health, tools, self._tasks)
+        self._front = front = self._make_front(tools, hall)
+        if not tools.stores.is_unopened:
+            await self._put_right(tools.stores, hall)
         await self._start_media(tools)
-        await self._load_prompts(tools)
-        await load_stop_list(tools, desk.promises.protections)
-        watching, server = Watching(tools, publisher, lambda: len(hall)), await making
+        await self._load_prompts_in_time(tools)
         try:
-            await watching.look()
-            await server.start()
+            await front.open()
             await tools.driver.start()
-            self._start_tasks(tools, publisher, watching)
-            self._tasks.start("stop-list", protect_calls(tools, desk.promises.protections))
-            self._tasks.start("backups", desk.backups.run())
+            self._tasks.start("watchdog", keep_alive(self._notifier))
+            self._tasks.start("reload", self._reload_when_asked(tools))
+            front.run()
             collect_garbage_rarely()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
-            self._tell(stores, "started", {"version": callrec.__version__, "pid": os.getpid()})
-            await self._until_ended(hall, stores)
+            self._serving.set()
+            self._tell_started(tools)
+            await self._until_ended(hall, tools)
         finally:
-            await self._stop(tools, hall, server, publisher)
+            await self._stop(tools, hall)
 
-    def _start_tasks(self, tools: Tools, publisher: Publisher, watching: Watching) -> None:
-        self._tasks.start("mqtt", publisher.run())
-        self._tasks.start("mqtt-wake", watching.wake_publisher())
-        self._tasks.start("watch", watching.run())
-        self._tasks.start("watchdog", keep_alive(self._notifier))
-        self._tasks.start("reload", self._reload_when_asked(tools))
+    def _make_front(self, tools: Tools, hall: Hall) -> Front:
+        return Front(tools, hall, self._make_server, lambda: self._reload_notices(tools))
+
+    async def _move_in(self, tools: Tools, hall: Hall, opening: Opening) -> None:
+        """Take stores into use whose disk answered at last; the calls that are going on do not notice.
+
+        A state folder that turns out to be another recorder's ends this one, as it would have at the start.
+        """
+        await self._serving.wait()
+        try:
+            stores = await opening.finish()
+        except OperatorError as error:
+            self._failure = error
+            self._asked_to_end()
+            self._asked_to_end()
+            return
+        before, tools.stores = tools.stores, stores
+        await before.hand_over(stores)
+        self._health.take(opening.health)
+        old, front = self._front, self._make_front(tools, hall)
+        await self._put_right(stores, hall)
+        self._front = front
+        try:
+            await front.open(instead_of=old)
+        finally:
+            if old is not None:
+                await old.close()
+        front.run()
+        await before.close()
+        self._tell_started(tools)
+        log.info("the state folder answers: calls are recorded from now on")
 
     def _build(self, stores: Stores) -> tuple[Tools, Hall]:
         """Join the parts: the hall and its tools need each other, so the hall is made first and joined last."""
@@ -221,6 +242,13 @@ class Service:
         except CapacityError as error:
             log.error("calls pass unrecorded until a media worker starts: %s", error)  # noqa: TRY400 - told by status
 
+    async def _load_prompts_in_time(self, tools: Tools) -> None:
+        """Load the prompts before calls come, unless their disk does not answer: then they come when they can."""
+        loading = self._tasks.start("prompts", self._load_prompts(tools))
+        done, _ = await asyncio.wait({loading}, timeout=_PROMPTS_S)
+        if done:
+            loading.result()
+
     async def _load_prompts(self, tools: Tools) -> None:
         faults = await asyncio.to_thread(tools.prompts.load, tools.settings)
         self._health.set(Code.NOTICE_INVALID, "; ".join(faults) or None)
@@ -243,13 +271,13 @@ class Service:
             self._at_once.set()
         self._terminate.set()
 
-    async def _until_ended(self, hall: Hall, stores: Stores) -> None:
+    async def _until_ended(self, hall: Hall, tools: Tools) -> None:
         """Wait for SIGTERM, then drain; a second SIGTERM seals now."""
         await self._terminate.wait()
         limit = float(self._settings.sip.drain_seconds)
         self._notifier.stopping(f"draining {len(hall)} calls")
         log.info("draining: %d calls run on for at most %d s; a second SIGTERM seals them now", len(hall), limit)
-        self._tell(stores, "stopping", {"reason": "drain", "active_calls": len(hall)})
+        self._tell(tools, "stopping", {"reason": "drain", "active_calls": len(hall)})
         hall.draining = True
         drain = self._tasks.start("drain", hall.drain(limit))
         at_once = self._tasks.start("at-once", self._at_once.wait())
@@ -257,15 +285,21 @@ class Service:
         if len(hall):
             await hall.seal_all()
 
-    def _tell(self, stores: Stores, verb: str, data: dict[str, Any]) -> None:
-        """Tell how the recorder itself is, without waiting for a disk."""
-        self._tasks.start(f"system-{verb}", stores.tell(Event("system", verb, None, data)))
+    def _tell_started(self, tools: Tools) -> None:
+        self._tell(tools, "started", {"version": callrec.__version__, "pid": os.getpid()})
 
-    async def _stop(self, tools: Tools, hall: Hall, server: Server, publisher: Publisher) -> None:
-        await server.stop()
+    def _tell(self, tools: Tools, verb: str, data: dict[str, Any]) -> None:
+        """Tell how the recorder itself is, without waiting for a disk."""
+        self._tasks.start(f"system-{verb}", tools.stores.tell(Event("system", verb, None, data)))
+
+    async def _stop(self, tools: Tools, hall: Hall) -> None:
+        await self._moving.stop()
+        if self._front is not None:
+            await self._front.close_door()
         await tools.driver.stop()
         await hall.stop()
-        await publisher.stop()
+        if self._front is not None:
+            await self._front.close()
         await tools.media.stop()
 
     async def _reload_when_asked(self, tools: Tools) -> None:
@@ -323,6 +357,6 @@ def _go_before_others() -> None:
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 
 
-def tell_health(stores: Stores, tasks: Tasks, verb: str, problem: Problem) -> None:
+def tell_health(tools: Tools, tasks: Tasks, verb: str, problem: Problem) -> None:
     """Tell the world that something is wrong, or mended."""
-    tasks.start(f"system-{verb}", stores.tell(Event("system", verb, None, problem.as_dict())))
+    tasks.start(f"system-{verb}", tools.stores.tell(Event("system", verb, None, problem.as_dict())))

@@ -41,6 +41,7 @@ log = logging.getLogger("callrec.stores")
 KEYRING, CATALOGUE, LEDGER, JOURNAL, LOCK = "keyring.db", "catalogue.db", "ledger", "reserve.journal", "lock"
 
 _DISCARD_LIMIT_S = 5.0
+_MOST_IN_MEMORY = 20_000
 _RESUME_EVERY = 30
 """Looks (one a second) between tries to complete what waited for a disk."""
 
@@ -59,6 +60,8 @@ class Stores:
     guard: RestoreGuard | None = None
     """What a restore makes doubtful."""
     backups: Backups | None = None
+    is_unopened: bool = False
+    """Whether these only stand for stores that are not open yet."""
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What waits is entered by one task only, or it would be told twice."""
     _completing: Tasks = field(default_factory=lambda: Tasks("stores"))
@@ -67,6 +70,10 @@ class Stores:
     """Discarded audio whose key, files or row could not be reached yet."""
     _looks: int = 0
     _waiting: bool = False
+    _successor: Stores | None = None
+    """Who took over from stores that stood for others while these could not be opened."""
+    _in_memory: list[tuple[NewCall, CallEnd | None, Sequence[Event]]] = field(default_factory=list)
+    """Calls that began and ended before there was any store."""
 
     # A call's beginning and end
 
@@ -87,20 +94,34 @@ class Stores:
 
     async def keep_open(self, new: NewCall) -> None:
         """Keep a call that begins while the catalogue cannot; what even the journal cannot keep is in the log."""
-        await self._keep(new, None)
+        await self.keep(new, None)
 
     async def keep_end(self, new: NewCall, end: CallEnd, events: Sequence[Event] = ()) -> None:
         """Keep how a call ended, and what is to be told of it, while the catalogue cannot."""
-        await self._keep(new, end, events)
+        await self.keep(new, end, events)
 
-    async def _keep(self, new: NewCall, end: CallEnd | None, events: Sequence[Event] = ()) -> None:
+    async def keep(self, new: NewCall, end: CallEnd | None, events: Sequence[Event] = ()) -> None:
+        """Keep a call that begins, or how it ended; where nothing is open yet, in memory."""
+        if self._successor is not None:
+            await self._successor.keep(new, end, events)
+            return
         self._waiting = True
+        if self.is_unopened and len(self._in_memory) < _MOST_IN_MEMORY:
+            self._in_memory.append((new, end, events))
+            return
         try:
             journal = self._open_journal()
             await (journal.keep_open(new) if end is None else journal.keep_end(new, end, events))
         except StorageUnavailable as error:
             outcome = "in progress" if end is None else f"{end.outcome}/{end.outcome_reason}"
             log.critical("call %s (%s, %s) is in no store: %s", new.call_id, new.direction, outcome, error)
+
+    async def hand_over(self, successor: Stores) -> None:
+        """Give calls of before, and those that still go on, to stores that could be opened at last."""
+        self._successor = successor
+        kept, self._in_memory = self._in_memory, []
+        for new, end, events in kept:
+            await successor.keep(new, end, events)
 
     def _open_journal(self) -> ReserveJournal:
         if self.journal is None:
@@ -246,7 +267,7 @@ async def open_stores(settings: Settings, clock: Clock, health: Health) -> Store
         OperatorError: 75 if another recorder uses the state folder.
     """
     state = settings.paths.state
-    lock = _lock(state, health)
+    lock = await asyncio.to_thread(_lock, state, health)
     restored = await asyncio.to_thread(_finish_restore, state, health)
     keyring = await asyncio.to_thread(_open_keyring, settings, health)
     ledger = await asyncio.to_thread(_open_ledger, settings, keyring, clock, health) if keyring else None
@@ -281,7 +302,8 @@ def _finish_restore(state: Path, health: Health) -> bool:
 def _lock(state: Path, health: Health) -> StateLock | None:
     """Take the state folder for this process; a folder that cannot be written costs recordings, not calls."""
     try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not state.is_dir():  # asking costs no write, which a blocked disk would not let through
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
         return StateLock.acquire(state / LOCK)
     except OperatorError as error:
         if error.exit_code is ExitCode.BUSY:
