@@ -24,6 +24,7 @@ Rows = Callable[[Select[Any]], Awaitable[list[dict[str, Any]]]]
 MANY = 200
 """How many parties, numbers or calls one statement names."""
 _TOLD = "relationships"
+_CLASSES = "classes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,16 @@ class PartyReader:
         query = select(calls.c.call_id).where(calls.c.erasure.is_(None)).order_by(calls.c.sequence.desc()).limit(limit)
         return [row["call_id"] for row in await self._rows(query)]
 
+    async def all_calls(self, after: str, limit: int) -> list[str]:
+        """Return the next calls that are there, in the order of their ids."""
+        query = select(calls.c.call_id).where(calls.c.call_id > after, calls.c.erasure.is_(None))
+        return [row["call_id"] for row in await self._rows(query.order_by(calls.c.call_id).limit(limit))]
+
+    async def classes_followed(self) -> int | None:
+        """Return the mark of the retention classes by which all calls were last looked at."""
+        rows = await self._rows(select(meta.c.value).where(meta.c.name == _CLASSES))
+        return rows[0]["value"] if rows else None
+
     async def call_rows(self, call_ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows of calls that are neither erased nor being erased."""
         names = ("call_id", "started_at", "direction", "withheld", "capture_rule", "retention_class", "delete_on")
@@ -318,6 +329,11 @@ def _confirm(connection: Connection, party_ids: Sequence[str], told_on: date) ->
             .where(parties.c.party_id.in_(piece), lasting, parties.c.ended_on.is_(None))
             .values(confirmed_on=told_on)
         )
+
+
+def note_classes_followed(connection: Connection, mark: int) -> None:
+    """Note by which retention classes all calls were looked at."""
+    set_meta(connection, _CLASSES, mark)
 
 
 def _note_due(connection: Connection, party_ids: Collection[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -36,6 +37,8 @@ from callrec.privacy.retention_classes import Relationship
 from callrec.privacy.tying import HoldsOf, Tying, no_holds
 from callrec.privacy.watch_levels import feed_level
 from callrec.vault.ledger_entries import Draft
+
+log = logging.getLogger("callrec.privacy.relationships")
 
 _ORDERS_KEPT = timedelta(days=30)
 _A_PAGE = 500
@@ -189,6 +192,11 @@ class Relationships:
         async with self._changing:
             self._tell(await self.imports.resume())
         await self.tying.tie_due()
+
+    async def follow_classes(self) -> None:
+        """Look at all calls again where the configuration has other retention classes than the last time."""
+        if await self.tying.follow_classes():
+            log.info("the retention classes are new: every call has been looked at")
 
     # What the other books ask
 

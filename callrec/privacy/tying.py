@@ -8,13 +8,15 @@ crash in the middle is made good by the next start.
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from callrec.catalogue.indexing import outside_fields
 from callrec.catalogue.opening import open_identities
-from callrec.catalogue.parties import CallOfNumber, pieces, settle
+from callrec.catalogue.parties import CallOfNumber, note_classes_followed, pieces, settle
 from callrec.catalogue.values import Tie
 from callrec.privacy.clocks import local_date
 from callrec.privacy.number_history import holder
@@ -31,6 +33,7 @@ HoldsOf = Callable[[Sequence[str]], Awaitable[Mapping[str, tuple[Hold, ...]]]]
 
 _A_BATCH = 200
 _FIRST = ("", "")
+_MARK_BYTES = 7  # a database keeps whole numbers of eight bytes with a sign
 
 
 async def no_holds(call_ids: Sequence[str]) -> Mapping[str, tuple[Hold, ...]]:
@@ -83,6 +86,29 @@ class Tying:
         async for call_ids in self._calls(party_ids, lookups):
             await self.tie(call_ids)
         await self._stores.catalogue.transact(lambda connection, _: settle(connection, party_ids))
+
+    async def follow_classes(self) -> bool:
+        """Look at all calls again where retention classes are others than the last time; return whether they were.
+
+        So that the day a list shows is the day a retention run goes by. A crash in the middle begins it anew.
+        """
+        mark = self._mark_of_classes()
+        if mark == await self._parties.reader.classes_followed():
+            return False
+        after = ""
+        while call_ids := await self._parties.reader.all_calls(after, _A_BATCH):
+            await self.tie(call_ids)
+            after = call_ids[-1]
+        await self._stores.catalogue.transact(lambda connection, _: note_classes_followed(connection, mark))
+        return True
+
+    def _mark_of_classes(self) -> int:
+        """Return a number that is another where any class, or the class of any rule, is another."""
+        settings = self._stores.settings()
+        classes = sorted((name, rule.version) for name, rule in self._policy().classes.items())
+        rules = sorted((rule.name, rule.retention_class) for rule in settings.capture_rule)
+        said = json.dumps([classes, rules, settings.org.timezone])
+        return int.from_bytes(hashlib.sha256(said.encode()).digest()[:_MARK_BYTES], "big")
 
     async def _tie(self, call_ids: Sequence[str]) -> int:
         batch = await self._batch(call_ids)

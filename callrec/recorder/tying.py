@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from callrec.catalogue import Catalogue
 from callrec.errors import CallrecError
 from callrec.privacy.relationships import Relationships
+from callrec.tasks import Tasks
 
 if TYPE_CHECKING:
     from callrec.recorder.stores import Stores
@@ -28,8 +29,26 @@ _A_BATCH = 200
 
 async def tie_calls(stores: Stores, book: Relationships) -> None:
     """Tie calls until cancelled; without keys no number is kept, and there is nothing to tie by."""
-    if stores.keyring is not None:
+    if stores.keyring is None:
+        return
+    tasks = Tasks("tying")
+    tasks.start("classes", follow_classes(book))
+    try:
         await CallTying(book, stores.catalogue).run()
+    finally:
+        await tasks.stop()
+
+
+async def follow_classes(book: Relationships) -> None:
+    """Let the days in the rows follow the configured classes, for ever: it may be reloaded."""
+    while True:
+        try:
+            await book.follow_classes()
+        except CallrecError as error:
+            log.info("calls are looked at later: %s", error)
+        except Exception:
+            log.exception("internal error: the retention classes are not followed")
+        await asyncio.sleep(_EVERY_S)
 
 
 class CallTying:

@@ -102,7 +102,7 @@ async def test_references_are_kept_at_hand_and_forgotten(tmp_path: Path) -> None
         assert party_id not in refs._known
 
 
-@pytest.mark.parametrize("asked", ["tied", "numbers", "count", "named", "histories", "refs"])
+@pytest.mark.parametrize("asked", ["tied", "numbers", "count", "named", "histories", "refs", "all"])
 async def test_nothing_about_parties_walks_through_all_rows(tmp_path: Path, asked: str) -> None:
     """Every statement finds its rows by an index: a million calls cost a change of one party nothing."""
     async with house(tmp_path) as here:
@@ -125,6 +125,7 @@ async def test_nothing_about_parties_walks_through_all_rows(tmp_path: Path, aske
             "named": lambda: reader.named([b"1", b"2"]),
             "histories": lambda: reader.histories([b"1"]),
             "refs": lambda: reader.by_refs([b"1"]),
+            "all": lambda: reader.all_calls("a", 10),
         }[asked]()
         assert plans
         assert not [plan for plan in plans if plan.startswith("SCAN")], plans

@@ -219,6 +219,20 @@ async def test_a_class_somebody_chose_stays(tmp_path: Path) -> None:
         assert await here.tied(complaint) == ("C-2", "complaint", None)
 
 
+async def test_law_56_the_days_of_rows_follow_the_configured_classes(tmp_path: Path) -> None:
+    """LAW-56: other classes date every call anew, once; what a crash cut off is begun anew."""
+    shorter = settings_of(retention_class=[{"name": "unmatched", "keep": "1y", "from": "call"}])
+    async with office(tmp_path) as here:
+        calls = [await here.call(CALLER), await here.call(OTHER)]
+        assert await here.book.tying.follow_classes()
+        assert not await here.book.tying.follow_classes()
+    async with office(tmp_path, shorter) as here:
+        assert (await here.tied(calls[0]))[2] == UNMATCHED_END
+        assert await here.book.tying.follow_classes()
+        assert [(await here.tied(call))[2] for call in calls] == ["2027-11-20"] * 2
+        assert not await here.book.tying.follow_classes()
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"), [("applicant", "hr_applicant"), ("employee", "hr_employee"), ("customer", "customer")]
 )
