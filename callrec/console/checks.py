@@ -218,6 +218,15 @@ def _recorder(patient: Patient) -> Iterator[Finding]:
         yield Finding("recorder", "ok", f"runs as process {patient.status.get('pid')}, without a problem")
 
 
+def _reviews(patient: Patient) -> Iterator[Finding]:
+    """Remind of holds and restrictions whose review is due, so that none lasts by being forgotten (LAW-52)."""
+    for review in (patient.status or {}).get("reviews") or ():
+        command = "restriction" if review["kind"] == "restricted" else "hold"
+        found = f"{command} {review['id'][:8]} is to be looked at by {review['review_on']} ({review['level']})"
+        state: State = "failed" if review["level"] == "critical" else "warning"
+        yield Finding("reviews", state, found, f"callrec {command} release {review['id'][:8]}   # or place it anew")
+
+
 CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _configuration,
     _keys,
@@ -230,5 +239,6 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _broker,
     _clock,
     backup_findings,
+    _reviews,
     _recorder,
 )

@@ -38,10 +38,14 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
         yield f"{'deletion requests:':<22}{counts}, next due {due}"
     if silence := (document.get("relationships") or {}).get("text"):
         yield f"{'relationships:':<22}{silence}"
+    if reviews := document.get("reviews") or ():
+        first = f"by {reviews[0]['review_on']} ({reviews[0]['level']})"
+        yield f"{'reviews due:':<22}{_count(len(reviews), 'hold or restriction')}, the first {first}"
     for problem in document.get("problems") or ():
         code = click.style(problem["code"], fg="red", bold=True)
         yield f"{'problem:':<22}{code} since {local(problem.get('since'), zone)}: {problem.get('text')}"
 
 
 def _count(number: object, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    plural = thing.replace(" or ", "s or ") + "s"
+    return f"{number} {thing}" if number == 1 else f"{number} {plural}"

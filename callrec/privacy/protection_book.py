@@ -116,6 +116,10 @@ class ProtectionBook:
         """Return when each hold and restriction is to be looked at again, and how urgent that is."""
         return self._holds.reviews()
 
+    def due_reviews(self) -> Sequence[dict[str, Any]]:
+        """Return those reviews of which it is time, the next first."""
+        return [review for review in self._holds.reviews() if review["level"] is not None]
+
     def known_ids(self) -> set[str]:
         """Return the ids of all stops, holds and restrictions in force."""
         return self.in_force.known_ids()

@@ -88,6 +88,7 @@ class Desk:
             "broker": self._publisher.state.value if self._publisher is not None else "off",
             "requests": {"open": 0, "overdue": 0, "next_due": None},
             "relationships": self.promises.relationships.silence,
+            "reviews": self.promises.protections.due_reviews(),
             "draining": self._hall.draining,
             "lost": {kind: list(ids) for kind, ids in guard.lost.items()} if guard is not None else {},
             "signed_head": ledger.head.as_document() if ledger is not None else None,

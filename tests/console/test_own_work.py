@@ -196,6 +196,19 @@ def test_a_master_key_that_only_the_service_sees_is_no_failure(served: Desk) -> 
     assert keys["state"] == "failed"
 
 
+def test_law_52_status_and_doctor_remind_of_reviews(served: Desk) -> None:
+    """LAW-52: a hold whose review is due is named, and how urgent it is, with the command that ends it."""
+    hold = {"id": "0f3a9c1e-0000-4000-8000-000000000001", "kind": "legal_hold", "review_on": "2026-12-01"}
+    restriction = {"id": "1f3a9c1e-0000-4000-8000-000000000002", "kind": "restricted", "review_on": "2026-12-20"}
+    served.recorder.reviews = [{**hold, "level": "critical"}, {**restriction, "level": "amber"}]
+    told = served.run("status")
+    assert (told.code, "2 holds or restrictions, the first by 2026-12-01 (critical)" in told.out) == (0, True), told.out
+    found = [item for item in served.run("doctor", "--json").document["items"] if item["check"] == "reviews"]
+    assert [item["state"] for item in found] == ["failed", "warning"]
+    assert found[0]["mend"].startswith("callrec hold release 0f3a9c1e")
+    assert found[1]["mend"].startswith("callrec restriction release 1f3a9c1e")
+
+
 def test_the_doctor_finds_a_port_that_is_held_and_a_broker_that_is_away(desk: Desk) -> None:
     """What cannot be bound or reached is named, with the command that shows why."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as held:

@@ -440,6 +440,7 @@ async def test_law_52_a_review_that_is_due_is_told(tmp_path: Path, days: int, le
         here.stores.clock.advance(timedelta(days=days))
         (review,) = here.book.reviews()
         assert review == {"id": hold["id"], "kind": "legal_hold", "review_on": "2027-02-01", "level": level}
+        assert here.book.due_reviews() == ([] if level is None else [review])
         await here.book.release(hold["id"], OTHER_DPO, "over")
         assert here.book.reviews() == []
 
