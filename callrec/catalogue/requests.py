@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from callrec.catalogue.erasure import LedgerDue
 from callrec.catalogue.request_tables import (
@@ -150,6 +150,10 @@ class RequestReader:
         """Return the requests, the first received first."""
         return [RequestRow(**row) for row in await self._rows(all_requests(open_only=open_only))]
 
+    async def running(self) -> list[RequestRow]:
+        """Return the requests of which something may still be due, the first received first."""
+        return [RequestRow(**row) for row in await self._rows(running_requests())]
+
     async def in_states(self, states: Collection[str]) -> list[RequestRow]:
         """Return the requests in some states, the first received first."""
         query = select(requests).where(requests.c.state.in_(sorted(states))).order_by(requests.c.received_at)
@@ -205,11 +209,14 @@ class RequestReader:
             found.setdefault(row["request_id"], []).append(row["store"])
         return found
 
-    async def told(self, request_id: str) -> list[AlertRow]:
-        """Return which alerts were told of a request."""
-        of = request_alerts.c
-        query = select(of.clock, of.level, of.due, of.day).where(of.request_id == request_id)
-        return [AlertRow(**row) for row in await self._rows(query)]
+    async def told(self, request_ids: Collection[str]) -> dict[str, list[AlertRow]]:
+        """Return which alerts were told of requests."""
+        found: dict[str, list[AlertRow]] = {}
+        for piece in _pieces(request_ids):
+            for row in await self._rows(select(request_alerts).where(request_alerts.c.request_id.in_(piece))):
+                alert = AlertRow(row["clock"], row["level"], row["due"], row["day"])
+                found.setdefault(row["request_id"], []).append(alert)
+        return found
 
     async def notices_of(self, request_id: str) -> list[NoticeRow]:
         """Return who is to be told, the first disclosure first."""
@@ -249,6 +256,13 @@ def all_requests(*, open_only: bool) -> Select[Any]:
     """Return the query for requests, the first received first; an open one can still become something else."""
     query = select(requests).order_by(requests.c.received_at, requests.c.request_id)
     return query.where(requests.c.closed_at.is_(None)) if open_only else query
+
+
+def running_requests() -> Select[Any]:
+    """Return the query for requests that are open, or of which a store has not reported yet."""
+    waiting = select(request_stores.c.request_id).where(request_stores.c.state == "outstanding")
+    running = or_(requests.c.closed_at.is_(None), requests.c.request_id.in_(waiting))
+    return select(requests).where(running).order_by(requests.c.received_at, requests.c.request_id)
 
 
 def outstanding_stores() -> Select[Any]:

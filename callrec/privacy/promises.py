@@ -14,3 +14,5 @@ class Promises:
     retention: Any = None
     requests: Any = None
     protections: Any = None
+    watch: Any = None
+    """The eyes on the clocks of requests."""

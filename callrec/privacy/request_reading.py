@@ -14,8 +14,7 @@ from callrec.privacy.letters import Letter, read_letter, write
 from callrec.privacy.promise_people import clean_prefix, the_one
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.request_file import RequestFile, clocks_of
-from callrec.privacy.request_table import RequestState
-from callrec.privacy.request_views import Standing, Whole, unticked
+from callrec.privacy.request_views import Standing, Whole, check_document, unticked
 
 
 class RequestReadings:
@@ -51,13 +50,7 @@ class RequestReadings:
     async def standings(self) -> Sequence[Standing]:
         """Return every request of which something may still be due."""
         waiting = await self.reader.outstanding()
-        rows = await self.reader.all()
-        return [
-            standing
-            for row in rows
-            if row.closed_at is None or (row.state == RequestState.COMPLETED and row.request_id in waiting)
-            if (standing := self._standing(row, waiting.get(row.request_id, ())))
-        ]
+        return [self._standing(row, waiting.get(row.request_id, ())) for row in await self.reader.running()]
 
     async def letter(self, request_id: str, kind: str) -> dict[str, Any]:
         """Return a letter to the person; raises OperatorError if it would tell what has not happened (5)."""
@@ -136,22 +129,6 @@ class RequestReadings:
             await self.reader.notices_of(request_id),
             await self.reader.history_of(request_id),
         )
-
-
-def check_document(standings: Sequence[Standing]) -> dict[str, Any]:
-    """Return the document of `request check`: what is due, the most urgent first."""
-    items = [standing.document() for standing in standings]
-    ranks = {"breach": 0, "critical": 1, "red": 2, "amber": 3}
-    worst = [min((ranks[level] for level in item["levels"].values()), default=len(ranks)) for item in items]
-    order = sorted(range(len(items)), key=lambda n: (worst[n], items[n]["promise_due_local_date"]))
-    names = {rank: name for name, rank in ranks.items()}
-    return {
-        "open": sum(1 for standing in standings if standing.row.closed_at is None),
-        "overdue": sum(1 for item in items if item["overdue"]),
-        "level": names.get(min(worst, default=len(ranks))),
-        "next_due": min((item["promise_due_local_date"] for item in items), default=None),
-        "items": [items[n] for n in order],
-    }
 
 
 def _iso(day: date | None) -> str | None:

@@ -168,6 +168,22 @@ class Whole:
         )
 
 
+def check_document(standings: Sequence[Standing]) -> dict[str, Any]:
+    """Return the document of `request check`: what is due, the most urgent first."""
+    items = [standing.document() for standing in standings]
+    ranks = {"breach": 0, "critical": 1, "red": 2, "amber": 3}
+    worst = [min((ranks[level] for level in item["levels"].values()), default=len(ranks)) for item in items]
+    order = sorted(range(len(items)), key=lambda n: (worst[n], items[n]["promise_due_local_date"]))
+    names = {rank: name for name, rank in ranks.items()}
+    return {
+        "open": sum(1 for standing in standings if standing.row.closed_at is None),
+        "overdue": sum(1 for item in items if item["overdue"]),
+        "level": names.get(min(worst, default=len(ranks))),
+        "next_due": min((item["promise_due_local_date"] for item in items), default=None),
+        "items": [items[n] for n in order],
+    }
+
+
 def notify(notices: Sequence[NoticeRow]) -> list[dict[str, Any]]:
     """Return whom to tell that what they were given is erased now (LAW-38)."""
     by_recipient: dict[str, list[NoticeRow]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -77,6 +77,8 @@ class RequestBook(RequestReadings):
         self._execution = Execution(stores, self._steps, self._finder, live, beyond_use_until, hook)
         self._lock = asyncio.Lock()
         self._unfinished: set[str] = set()
+        self.on_change: Callable[[], Awaitable[object]] | None = None
+        """Called after each change, for what is due may be something else then."""
 
     # Taking in
 
@@ -262,6 +264,8 @@ class RequestBook(RequestReadings):
 
     async def _carry_on(self, row: RequestRow) -> None:
         after = await self._execution.carry_on(row)
+        if after.state != row.state:
+            await self._tell_change()
         if after.state not in _UNDER_WAY:
             self._unfinished.discard(row.request_id)
             await self._stores.erasing.pay_ledger()
@@ -340,8 +344,16 @@ class RequestBook(RequestReadings):
         file = RequestFile.open(self._stores.keys, key, row).saying(what, words)
         return file.seal(self._stores.keys, key, row.request_id)
 
+    async def _tell_change(self) -> None:
+        if self.on_change is not None:
+            try:
+                await self.on_change()
+            except CallrecError as error:
+                log.info("the clocks of requests are looked at later: %s", error)
+
     async def _finish(self, actor: str, action: str, row: RequestRow, detail: Mapping[str, Any]) -> None:
         await self._stores.catalogue.record_audit(AuditEntry(actor, action, row.request_id, detail))
+        await self._tell_change()
         try:
             await self._stores.erasing.pay_ledger()
         except CallrecError as error:

@@ -86,7 +86,7 @@ class Desk:
             "workers": [{"pid": worker.pid, "calls": worker.calls} for worker in self._tools.media.workers()],
             "outbox": catalogue.outbox_size,
             "broker": self._publisher.state.value if self._publisher is not None else "off",
-            "requests": {"open": 0, "overdue": 0, "next_due": None},
+            "requests": self.promises.watch.summary,
             "relationships": self.promises.relationships.silence,
             "reviews": self.promises.protections.due_reviews(),
             "draining": self._hall.draining,

@@ -10,6 +10,7 @@ from callrec.events import Publisher
 from callrec.recorder.desk import Desk
 from callrec.recorder.hall import Hall
 from callrec.recorder.protecting import load_stop_list, protect_calls
+from callrec.recorder.requesting import RequestKeeping
 from callrec.recorder.restored import ReplayedOutbox
 from callrec.recorder.tools import Tools
 from callrec.recorder.tying import tie_calls
@@ -70,6 +71,8 @@ class Front:
         self._tasks.start("stop-list", protect_calls(self._tools, self._desk.promises.protections))
         self._tasks.start("tying", tie_calls(self._tools.stores, self._desk.promises.relationships))
         self._tasks.start("backups", self._desk.backups.run())
+        promises = self._desk.promises
+        self._tasks.start("requests", RequestKeeping(self._tools.stores, promises.requests, promises.watch).run())
 
     async def close_door(self) -> None:
         """Let nobody in any more; may be repeated."""

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.promises import Promises
 from callrec.privacy.relationships import Relationships
+from callrec.privacy.request_watch import RequestWatch
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.protecting import make_protections
+from callrec.recorder.requesting import make_requests
 from callrec.recorder.tools import Tools
 
 
@@ -26,4 +28,7 @@ def make_promises(tools: Tools, calls: Callable[[], Iterator[LiveCall]]) -> Prom
     stores = promise_stores(tools)
     promises.protections = make_protections(tools, stores, calls, promises)
     promises.relationships = Relationships(stores, holds_of=promises.protections.holds_of)
+    promises.requests = make_requests(tools, stores, promises.relationships, promises.protections)
+    promises.watch = RequestWatch(stores, promises.requests)
+    promises.requests.on_change = promises.watch.look
     return promises
