@@ -296,27 +296,32 @@ class Eraser:
             # It waits in the reserve journal, or its row was never written: the ledger learns of it all the same.
             await self._ledger.append([Draft("destroyed", body)], reach_copy=False)
 
-    async def pay_ledger(self) -> None:
-        """Enter what is owed to the ledger; if it cannot be written now, the next `resume` does.
+    async def pay_ledger(self) -> bool:
+        """Enter what is owed to the ledger, unless something is being erased: nobody waits for that.
+
+        Returns whether nothing is owed any more; otherwise ask again, or the next `resume` does it.
 
         Raises:
             StorageUnavailable: if the catalogue cannot say what is owed.
         """
+        if self._lock.locked():
+            return False
         async with self._lock:
-            await self._pay_ledger()
+            return await self._pay_ledger()
 
-    async def _pay_ledger(self) -> None:
+    async def _pay_ledger(self) -> bool:
         """Enter what is owed to the ledger; if it cannot be written now, the next `resume` does."""
         due = await self._catalogue.ledger_due()
         if not due:
-            return
+            return True
         try:
             await self._ledger.append([Draft(entry.kind, entry.body) for entry in due], reach_copy=False)
         except LedgerUnavailable as error:
             log.warning("%d ledger entries wait: %s", len(due), error)
-            return
+            return False
         await self._catalogue.ledger_paid([entry.due_id for entry in due])
         await self._note_applied()
+        return True
 
     # Completing
 

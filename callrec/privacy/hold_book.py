@@ -230,7 +230,7 @@ class HoldBook:
 
     async def _finish(self, actor: str, action: str, detail: dict[str, Any]) -> None:
         await self._stores.catalogue.record_audit(AuditEntry(actor, action, None, detail))
-        await self._stores.erasing.pay_ledger()
+        await self._in_force.pay_ledger()
 
 
 def _body(protection_id: str) -> SealedField:

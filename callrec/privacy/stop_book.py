@@ -162,7 +162,7 @@ class StopBook:
 
     async def _finish(self, actor: str, action: str, detail: dict[str, Any]) -> None:
         await self._stores.catalogue.record_audit(AuditEntry(actor, action, None, detail))
-        await self._stores.erasing.pay_ledger()
+        await self._in_force.pay_ledger()
 
 
 def _body(stop_id: str) -> SealedField:

@@ -68,6 +68,8 @@ class WishesInForce:
     """The numbers that stops of parties keep, by stop."""
     _held: dict[str, set[bytes]] = field(default_factory=dict)
     """The numbers that parties hold now, by party."""
+    _owes: bool = False
+    """Whether the ledger does not know yet of something that was made or lifted."""
 
     @property
     def reader(self) -> ProtectionReader:
@@ -171,6 +173,8 @@ class WishesInForce:
         """
         if not self.stop_list.known:
             await self.load()
+        if self._owes:
+            await self.pay_ledger()
         if parties := self._parties():
             await self._look_at_numbers(parties)
         if self.stop_list.new_calls:
@@ -201,6 +205,11 @@ class WishesInForce:
         if changed:
             await self.stores.catalogue.transact(lambda connection, _: keep_numbers(connection, changed))
             self._kept |= changed
+
+    async def pay_ledger(self) -> None:
+        """Let the ledger know what was made and lifted; what has to wait is paid by a later look."""
+        self._owes = True
+        self._owes = not await self.stores.erasing.pay_ledger()
 
     async def extend(self) -> None:
         """Bring calls that came since under the holds that name their number or party (LAW-52)."""

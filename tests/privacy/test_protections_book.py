@@ -481,6 +481,19 @@ async def test_the_ledger_learns_of_every_promise_by_its_random_id(tmp_path: Pat
         assert await here.stores.catalogue.ledger_due() == []
 
 
+async def test_a_stop_waits_for_no_erasure(tmp_path: Path) -> None:
+    """LAW-40: it counts at once; the ledger learns of it when nothing is being erased any more, made before lifted."""
+    async with desk(tmp_path) as here:
+        async with here.book.in_force.stores.erasing.quiet():
+            stop = await here.book.stop_add(number=CALLER, actor=DPO)
+            assert here.book.is_stopped([CALLER])
+            await here.book.stop_remove(stop["id"], DPO)
+            assert await promises_of(here.stores) == []
+            await here.book.look()
+        await here.book.look()
+        assert await promises_of(here.stores) == [("stop", stop["id"], "made"), ("stop", stop["id"], "lifted")]
+
+
 async def test_a_stop_that_cannot_be_stored_is_told_and_changes_nothing(tmp_path: Path) -> None:
     """Nobody is told that a wish is kept which is not."""
     async with desk(tmp_path) as here:
