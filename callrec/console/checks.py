@@ -218,6 +218,16 @@ def _recorder(patient: Patient) -> Iterator[Finding]:
         yield Finding("recorder", "ok", f"runs as process {patient.status.get('pid')}, without a problem")
 
 
+def _setup(patient: Patient) -> Iterator[Finding]:
+    from callrec.console.setup_questions import reminders  # noqa: PLC0415  only setup and the doctor need them
+
+    found = list(reminders(patient.settings))
+    for text in found:
+        yield Finding("setup", "warning", text, f"callrec --config {patient.config} setup --again")
+    if not found:
+        yield Finding("setup", "ok", "all that the privacy notice leaves open is decided")
+
+
 def _reviews(patient: Patient) -> Iterator[Finding]:
     """Remind of holds and restrictions whose review is due, so that none lasts by being forgotten (LAW-52)."""
     for review in (patient.status or {}).get("reviews") or ():
@@ -240,5 +250,6 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _clock,
     backup_findings,
     _reviews,
+    _setup,
     _recorder,
 )

@@ -44,6 +44,14 @@ class Client:
         """Return what the recorder answers to a document."""
         return self._document("POST", path, {}, body)
 
+    def put(self, *path: str, body: Mapping[str, Any]) -> Json:
+        """Return what the recorder answers to a document that says how something is."""
+        return self._document("PUT", path, {}, body)
+
+    def delete(self, *path: str) -> Json:
+        """Return what the recorder answers when something is to go."""
+        return self._document("DELETE", path, {}, None)
+
     def pages(self, *path: str, limit: int | None, page: int, **query: Any) -> Iterator[Json]:
         """Give the pages of a list, `{"items": […], "next": …}`, until its end or until `limit` items have come."""
         cursor, left = query.pop("cursor", None), limit
@@ -56,13 +64,13 @@ class Client:
             if cursor is None:
                 break
 
-    def lines(self, method: str, *path: str, **query: Any) -> Iterator[Json]:
+    def lines(self, method: str, *path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Iterator[Json]:
         """Give the JSON lines of a stream as they come; empty lines are signs of life.
 
         Raises:
             CallrecError: if the stream tells of a problem, or the recorder goes away.
         """
-        with Stream(self._path, method, path, query) as stream:
+        with Stream(self._path, method, path, query, body) as stream:
             while (line := stream.line()) is not None:
                 if line:
                     yield line

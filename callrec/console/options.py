@@ -24,6 +24,8 @@ class Output(StrEnum):
     CSV = "csv"
     TSV = "tsv"
     ID = "id"
+    NAGIOS = "nagios"
+    """One line for a monitoring system; only what is checked can say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ EVERYWHERE: tuple[click.Option, ...] = (
     _everywhere(
         *("-o", "--output", "output"),
         type=click.Choice([output.value for output in Output]),
-        help="How to print: a table for people, or a form for programs.",
+        help="How to print: a table for people, or a form for programs (nagios: request check).",
     ),
     _everywhere("--json", "as_json", is_flag=True, callback=_remember_json, help="The same as -o json."),
     _everywhere("--yes", is_flag=True, help="Answer every confirmation with yes."),
@@ -102,6 +104,15 @@ class _TakesThem(click.Command):
 
 class Command(_TakesThem):
     """One command."""
+
+    speaks_nagios = False
+    """Whether `-o nagios` means anything."""
+
+
+class CheckCommand(Command):
+    """A command that a monitoring system runs, too."""
+
+    speaks_nagios = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,12 @@ def with_session(function: Callable[..., R]) -> Callable[..., R]:
     """Give a command its session as first argument."""
 
     def wrapped(*args: object, **keywords: object) -> R:
-        return function(Session(Options.of(click.get_current_context())), *args, **keywords)
+        context = click.get_current_context()
+        options = Options.of(context)
+        if options.output is Output.NAGIOS and not getattr(context.command, "speaks_nagios", False):
+            message = "-o nagios: expected a command that checks something, such as callrec request check"
+            raise OperatorError(message, exit_code=ExitCode.USAGE)
+        return function(Session(options), *args, **keywords)
 
     return update_wrapper(wrapped, function)
 

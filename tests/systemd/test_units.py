@@ -8,16 +8,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import program
 
 ROOT = Path(__file__).resolve().parents[2]
 UNIT = ROOT / "systemd" / "callrec.service"
+CHECK = ROOT / "systemd" / "callrec-request-check.service"
 
 
-def settings() -> dict[str, list[str]]:
-    """Return every assignment of the unit, by its name."""
+def settings(unit: Path = UNIT) -> dict[str, list[str]]:
+    """Return every assignment of a unit, by its name."""
     found: dict[str, list[str]] = {}
-    for line in UNIT.read_text().splitlines():
+    for line in unit.read_text().splitlines():
         name, equals, value = line.partition("=")
         if equals and not line.startswith("#"):
             found.setdefault(name, []).append(value)
@@ -31,11 +34,13 @@ def seconds(text: str) -> float:
     return float(found.group(1)) * {"ms": 0.001, "s": 1.0, "min": 60.0, None: 1.0}[found.group(2)]
 
 
-def test_systemd_accepts_the_service(tmp_path: Path) -> None:
-    """`systemd-analyze verify` has nothing to say about the unit (the program's path is that of this installation)."""
-    copy = tmp_path / "callrec.service"
+@pytest.mark.parametrize("name", ["callrec.service", "callrec-request-check.service", "callrec-request-check.timer"])
+def test_systemd_accepts_the_units(tmp_path: Path, name: str) -> None:
+    """`systemd-analyze verify` has nothing to say about a unit (the program's path is that of this installation)."""
     callrec = Path(sys.executable).parent / "callrec"
-    copy.write_text(UNIT.read_text().replace("/usr/bin/callrec", f'"{callrec}"'))
+    for unit in UNIT.parent.glob("callrec*.[st]*er*"):
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/usr/bin/callrec", f'"{callrec}"'))
+    copy = tmp_path / name
     done = subprocess.run(
         [program("systemd-analyze"), "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
     )
@@ -44,10 +49,11 @@ def test_systemd_accepts_the_service(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_service_is_locked_down() -> None:
+@pytest.mark.parametrize("unit", [UNIT, CHECK], ids=lambda unit: unit.name)
+def test_the_services_are_locked_down(unit: Path) -> None:
     """systemd's own review of the hardening stays below 2.5 ("OK"; 10 is "unsafe")."""
     done = subprocess.run(
-        [program("systemd-analyze"), "security", "--offline=true", "--threshold=25", "--no-pager", str(UNIT)],
+        [program("systemd-analyze"), "security", "--offline=true", "--threshold=25", "--no-pager", str(unit)],
         capture_output=True,
         text=True,
         check=False,
@@ -115,3 +121,16 @@ def test_the_master_key_comes_as_a_credential() -> None:
     assert unit["Type"] == ["notify"]
     assert "WatchdogSec" in unit
     assert unit["LimitCORE"] == ["0"]
+
+
+def test_deadlines_are_looked_at_every_day_whether_the_recorder_runs_or_not() -> None:
+    """LAW-76: after the machine was off it is made good, and it runs as the one user who may read the catalogue."""
+    timer = settings(CHECK.with_suffix(".timer"))
+    assert timer["Persistent"] == ["true"]
+    assert timer["OnCalendar"][0] == "*-*-* 08:05:00"
+    assert timer["WantedBy"] == ["timers.target"]
+    service = settings(CHECK)
+    assert service["User"] == settings()["User"]
+    assert service["ExecStart"][0].endswith("request check")
+    assert "Requires" not in service
+    assert "callrec.service" not in " ".join(service["After"])
