@@ -21,6 +21,8 @@ from tests.support.house import House
 from tests.support.processes import wait_until
 from tests.support.recorder import Plan, Recorder
 
+pytestmark = pytest.mark.timing
+
 READY_S = 10.0
 """Twice what a start may take: the two seconds that a disk is given are paid by a busy machine as well."""
 
