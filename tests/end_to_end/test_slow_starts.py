@@ -21,7 +21,7 @@ from tests.support.house import House
 from tests.support.processes import wait_until
 from tests.support.recorder import Plan, Recorder
 
-pytestmark = pytest.mark.timing
+pytestmark = pytest.mark.alone
 
 READY_S = 10.0
 """Twice what a start may take: the two seconds that a disk is given are paid by a busy machine as well."""
