@@ -226,6 +226,8 @@ class Execution:
 
     async def _verify(self, row: RequestRow) -> RequestRow:
         calls = await self.steps.reader.calls_of(row.request_id)
+        # Again: a start that replays the ledger may have left a trace that a party was looked at.
+        await self._forget_party(row, calls)
         left = await self._left(row, calls)
         self.hook(Point.READ_BACK)
         if left:
