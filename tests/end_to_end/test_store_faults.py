@@ -160,4 +160,6 @@ def test_an_altered_ledger_is_put_aside_and_told() -> None:
         assert all(line in kept for line in altered.splitlines()), "something of the ledger is lost"
         after = house.connect("+447700900512")
         after.hang_up()
+        assert recorder.run("find").code == 5
+        recorder.must("backup", "accept", "--reason", "looked at it")
         house.check_exports([after], [house.item_of(after)])
