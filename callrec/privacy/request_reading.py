@@ -61,7 +61,8 @@ class RequestReadings:
                 "an extension letter needs a request that is extended; `callrec request extend` does it",
                 exit_code=ExitCode.REFUSED,
             )
-        facts = whole.letter_facts(self._stores.settings().org.name)
+        organisation = self._stores.settings().org
+        facts = whole.letter_facts(organisation.name, organisation.contact)
         if letter is Letter.EXTENSION:
             facts = replace(facts, explanation=whole.file.words.get("extend", ""))
         if letter is Letter.REFUSAL:
