@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.protecting import LivePeople
 from callrec.sip import events as sip
 from tests.support.hall_house import PBX, Complaints, HallHouse, sdp
 from tests.support.joined import DELAY_S, Phone
@@ -33,7 +34,7 @@ DEEDS = [
     "outside_hangs_up", "inside_hangs_up", "inside_rejects", "inside_rings", "inside_early", "inside_answers",
     "outside_reoffers", "inside_reoffers", "outside_asks", "inside_asks", "opt_out", "menu", "stop_opt_out", "silence",
     "disk_fails", "disk_recovers", "rows_fail", "rows_recover", "worker_lost", "seal_all", "another_call",
-    "outside_info", "inside_info",
+    "outside_info", "inside_info", "live_stop", "live_discard", "live_hold",
 ]  # fmt: skip
 DEED = st.tuples(MOMENTS, st.sampled_from(DEEDS), st.integers(0, 6))
 WILD = st.fixed_dictionaries(
@@ -172,6 +173,11 @@ class Player:
             case "silence":
                 legs = (house.call.caller.id, house.call.destination.id)
                 house.media.tell_stats(dict.fromkeys(legs, 500.0))
+            case "live_stop" | "live_discard":
+                live = LivePeople(house.tools, house.hall.calls)
+                live.stop([house.call.call_id], discard=deed == "live_discard")
+            case "live_hold":
+                LivePeople(house.tools, house.hall.calls).protect([house.call.call_id])
             case "worker_lost":
                 house.media.lose(house.call.call_id)
 
@@ -196,11 +202,16 @@ class Player:
             self.check_discarded(call)
 
     def check_discarded(self, call: LiveCall) -> None:
-        """NOT-17: what was declined is destroyed, whenever its disk came back."""
-        if self.house.outcome(call) == "opt_out" and call.recording is not None and call.keys is not None:
+        """NOT-17, LAW-39: what was declined or stopped is destroyed, whenever its disk came back, or never was."""
+        recording, outcome = call.recording, self.house.outcome(call)
+        if outcome not in {"opt_out", "stop_list"} or recording is None or call.keys is None:
+            return
+        if recording.discarded:
             assert call.keys.audio_key_id in self.house.keyring.destroyed
-            row = self.house.catalogue.rows.get(call.call_id)
-            assert row is None or row.change.recording_id is None
+        else:
+            assert not any(part.segments for part in recording.parts())
+        row = self.house.catalogue.rows.get(call.call_id)
+        assert row is None or not recording.discarded or row.change.recording_id is None
 
 
 def tell(story: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from callrec.catalogue.values import CallChange, CallEnd, NewCall
 from callrec.identifiers import recording_id_of
 from callrec.privacy.erasing import Reason
+from callrec.recorder.recording import FLAG_RECORDING_ENDED
 from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.vault.part_writer import PartSource, PartWriter
 from tests.catalogue.house import START, House, house
@@ -146,3 +147,26 @@ async def test_a_call_without_audio_is_told_by_what_its_row_says(
         await start(here)
         item = await here.catalogue.get(new.call_id)
         assert (item["in_progress"], item["outcome_reason"], item["recording_id"]) == (False, reason, None)
+
+
+async def test_law_39_a_recording_that_a_stop_had_sealed_stays_cut(tmp_path: Path) -> None:
+    """LAW-39: kill -9 while a stopped call goes on: its sealed part is whole, and the end of the call is missing."""
+    async with house(tmp_path) as here:
+        new = await here.open_call()
+        began = new.started_at + timedelta(seconds=9)
+        known = CallChange(
+            notice=HEARD,
+            answered_at=began,
+            recording_started_at=began,
+            recording_id=recording_id_of(new.call_id),
+            add_flags=(FLAG_RECORDING_ENDED,),
+        )
+        await here.catalogue.change_call(new.call_id, known)
+        key = here.keys[new.call_id].audio_key
+        source = PartSource(recording_id_of(new.call_id), key, here.recordings, os.urandom)
+        writer = PartWriter(source.next_part(began), int(began.timestamp() * 1e9))
+        writer.append(b"".join(packet.encode() for packet in stream(voice(0.4))))
+        writer.seal()
+        await start(here)
+        item = await here.catalogue.get(new.call_id)
+        assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "cut", True)
