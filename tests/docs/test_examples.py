@@ -13,7 +13,7 @@ import pytest
 
 from tests.console.commands import Ran, run_at_terminal
 from tests.support.house import House
-from tests.support.recorder import write_tone
+from tests.support.recorder import Plan, write_tone
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (ROOT / "docs" / "commands.md").read_text()
@@ -37,6 +37,7 @@ NOT_HERE = {
     "callrec run --config config/callrec.toml": "runs until it is told to end",
     "callrec events tail --follow": "runs until it is told to end",
     "callrec export K7PW2QM --to - | sox -t wav - -n stat": "sox is no part of callrec",
+    "callrec setup": "asks a person eight questions; tests/console/test_setup.py answers them",
     "callrec keys init": "a store that is in use has its keys",
     "callrec keys rotate --yes": "the recorder must not run",
     "callrec backup restore /var/backups/callrec/daily": "the recorder must not run",
@@ -45,12 +46,43 @@ NOT_HERE = {
 """Examples that are not typed here, and why."""
 
 
+MADE = {
+    "callrec stop add": ["5a5a5a5a"],
+    "callrec hold add": ["7b7b7b7b"],
+    "callrec restriction add": ["8c8c8c8c"],
+    "callrec request new": ["1f2e3d4c", "2a3b4c5d", "3b4c5d6e"],
+    "callrec retention plan": ["9c41"],
+}
+"""What the documents call that which a command makes, one after the other."""
+MADE_ID = re.compile(r"(?:approve |\b)([0-9a-f]{64}|[0-9a-f]{8})\b")
+CUSTOMERS = """\
+Customer,Name,Phone,Since
+C-1077,Bob Example,01632 960077,2026-01-01
+C-1078,Cy Example,01632 960078,2026-01-01
+"""
+MAPPING = """\
+[columns]
+Customer = "ref"
+Name = "name"
+Phone = "number"
+Since = "since"
+"""
+ANSWERS = """\
+keep_unmatched = "2y"
+contact = "privacy@example.com"
+"""
+DECISIONS = {"CALLREC_PRIVACY__FOUR_EYES": "false", "CALLREC_PRIVACY__OUTSIDE_STORES": "voicemail"}
+"""The documents are typed by one person, who has a voicemail system."""
+
+
 @dataclass
 class Office:
     """A recorder with recorded calls, and what the documents call them."""
 
     house: House
     names: dict[str, str]
+    waiting: dict[str, list[str]]
+    """Names in the documents of what is not made yet."""
 
     def type(self, line: str) -> Ran:
         """Type a line at a terminal in the folder of the configuration, answer yes, and return what was said."""
@@ -58,24 +90,34 @@ class Office:
             line = line.replace(name, here)
         folder = self.house.recorder.directory
         words = shlex.split(line)[1:]
-        return run_at_terminal("y\n", *words, "--config", self.house.recorder.configuration, directory=folder)
+        ran = run_at_terminal("y\n", *words, "--config", self.house.recorder.configuration, directory=folder)
+        self._note(line, ran)
+        return ran
+
+    def _note(self, line: str, ran: Ran) -> None:
+        """Remember what the documents call that which a command has made."""
+        for command, names in self.waiting.items():
+            if line.startswith(command) and names and (found := MADE_ID.search(ran.out)):
+                self.names[names.pop(0)] = found[1]
 
 
 @pytest.fixture
 def office() -> Iterator[Office]:
-    """Return a recorder with two recorded calls from outside, under the names that the documents use."""
-    with House() as house:
-        first = house.dial("+447700900123", "02079460999")
-        second = house.dial("+442079460123", "02079460999")
-        talks = [house.connect_dialled(talk) for talk in (first, second)]
+    """Return a recorder with three recorded calls from outside, under the names that the documents use."""
+    with House(Plan(environment=DECISIONS)) as house:
+        callers = ("+447700900123", "+442079460123", "+447700900456")
+        talks = [house.connect_dialled(talk) for talk in [house.dial(caller, "02079460999") for caller in callers]]
         for talk in talks:
             talk.talk(0.5)
             talk.hang_up()
-        one, two = house.items_of(talks)
+        one, two, three = house.items_of(talks)
+        for name, text in (("customers.csv", CUSTOMERS), ("customers.toml", MAPPING), ("answers.toml", ANSWERS)):
+            (house.recorder.directory / name).write_text(text)
         write_tone(house.recorder.directory / "notice.wav", 1.5)
         names = {"K7PW2QM": one["call_reference"], "77b0de12": one["call_id"][:8], "3f2a": one["call_id"][:8]}
         names["/var/backups/callrec"] = str(house.recorder.directory / "backups")
-        yield Office(house, {**names, "4f2a91c3": two["call_id"][:8]})
+        names |= {"4f2a91c3": two["call_id"][:8], "M3XT9RA": three["call_reference"]}
+        yield Office(house, names, {command: list(made) for command, made in MADE.items()})
 
 
 def test_what_the_readme_tells_an_operator_to_type_works(office: Office) -> None:
