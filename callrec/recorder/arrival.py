@@ -132,8 +132,9 @@ class Arrival:
 
     def _destination_number(self, menu_key: str | None) -> str | None:
         """Return the number that a route or menu leads to where it names one of its own."""
-        uri = self.destination(menu_key)
-        return None if uri is None else called_number(_user_of(uri), self.profile).e164
+        text = self._destination_text(menu_key)
+        user = _user_of(Uri.parse(text)) if text else ""
+        return called_number(user, self.profile).e164 if user else None
 
     def own_number(self) -> str | None:
         """Return the number by which the caller is known: as shown, else as the network or a hiding caller has it."""
