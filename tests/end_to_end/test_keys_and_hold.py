@@ -86,6 +86,22 @@ def test_opt_out_after_connect(waiting_room: House) -> None:
     assert not [path for path in files if path.exists() and str(item["recording_id"]) in path.name]
 
 
+def test_opt_out_by_info(waiting_room: House) -> None:
+    """NOT-17: a phone without RFC 4733 declines by INFO; both keys reach the desk as they came, and go back as well."""
+    talk = waiting_room.connect("+447700900405")
+    talk.talk(0.5)
+    for digit in "*9":
+        body = f"Signal={digit}\r\nDuration=160\r\n".encode()
+        assert talk.out.inform("INFO", body, "application/dtmf-relay").status == 200
+    assert talk.desk.inform("INFO", b"5", "application/dtmf").status == 200
+    got = [request.body for request in talk.desk.requests if request.method == "INFO"]
+    assert got == [b"Signal=*\r\nDuration=160\r\n", b"Signal=9\r\nDuration=160\r\n"]
+    assert [request.body for request in talk.out.requests if request.method == "INFO"] == [b"5"]
+    talk.talk(0.5)
+    talk.hang_up()
+    check_nothing_kept(waiting_room, talk)
+
+
 def test_a_plain_nine_after_connect_belongs_to_the_pbx(waiting_room: House) -> None:
     """A 9 after connect is passed on to the PBX's own menu, and the recording goes on."""
     talk = waiting_room.connect("+447700900403")
