@@ -22,6 +22,7 @@ from callrec.catalogue.catalogue import Catalogue
 from callrec.catalogue.erasure import LedgerDue, Target
 from callrec.catalogue.errors import CallNotFound, StorageUnavailable
 from callrec.catalogue.parties import forget_party
+from callrec.catalogue.requests import forget_requests
 from callrec.catalogue.values import Event
 from callrec.errors import CallrecError, ExitCode, IntegrityError, OperatorError
 from callrec.identifiers import new_id, recording_id_of
@@ -368,13 +369,15 @@ class Eraser:
             await self._steps(intent, _Progress())
 
     async def _redo_destroyed(self, body: Mapping[str, Any]) -> None:
-        """Destroy keys again, and what of a call or a party was to go with them."""
+        """Destroy keys again, and what of a call, a party or the file of a request was to go with them."""
         await self._keyring.destroy(body["key_ids"])
         if (call_id := body.get("call_id")) is not None:
             await self._forget_audio([call_id], body["reason"])
         if (party_id := body.get("party_id")) is not None:
             await self._catalogue.transact(lambda connection, _: forget_party(connection, party_id))
             self._catalogue.refs.forget(party_id)
+        if (request_id := body.get("request_id")) is not None:
+            await self._catalogue.transact(lambda connection, _: forget_requests(connection, [request_id]))
 
     async def _finish_discards(self) -> None:
         """Complete a discard that a crash cut off: the audio key is gone, the row does not know it yet."""

@@ -20,6 +20,7 @@ from callrec.privacy.request_steps import Steps
 from callrec.privacy.request_views import Standing, check_document
 from callrec.privacy.requests import RequestBook
 from callrec.settings import CalendarPeriod
+from callrec.vault.ledger_entries import Draft
 
 log = logging.getLogger("callrec.privacy.requests")
 
@@ -105,8 +106,14 @@ class RequestWatch:
         ]
         if due:
             ids = [row.request_id for row in due]
-            # The key first: a crash in between leaves rows that nobody can read, which the next time removes.
+            # First of all, and outside too: no restored backup may bring a file back (LAW-48).
+            await self._stores.tombstones.append([_destroyed(row) for row in due], reach_copy=True)
+            # Then the key: a crash in between leaves rows that nobody can read, which the next time removes.
             await self._stores.keys.destroy([row.key_id for row in due])
             await self._stores.catalogue.transact(lambda connection, _: forget_requests(connection, ids))
             await self._stores.catalogue.truncate_log()
         return len(due)
+
+
+def _destroyed(row: RequestRow) -> Draft:
+    return Draft("destroyed", {"request_id": row.request_id, "key_ids": [row.key_id], "reason": "retention"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -172,6 +173,22 @@ async def test_the_file_of_a_request_ends_after_two_years(tmp_path: Path) -> Non
         assert await here.stores.keyring.existing([key_id]) == set()
         assert (await here.requests.list(open_only=False))["items"] == []
         assert await watch.expire() == 0
+
+
+async def test_a_restored_backup_does_not_bring_a_file_back(tmp_path: Path) -> None:
+    """LAW-48: keyring and catalogue from before its end are put back; the ledger ends it again."""
+    async with office(tmp_path / "live") as here:
+        await here.stores.recorded_call()
+        request_id = (await here.executed())["id"]
+    shutil.copytree(tmp_path / "live", tmp_path / "backup")
+    async with office(tmp_path / "live", now=datetime(2029, 1, 1, tzinfo=UTC)) as here:
+        assert await watch_of(here).expire() == 1
+    for name in ("keyring.db", "catalogue.db"):
+        shutil.copy(tmp_path / "backup" / name, tmp_path / "live" / name)
+    async with office(tmp_path / "live") as again:
+        assert await again.requests.reader.named(request_id)
+        await again.stores.eraser().resume()
+        assert await again.requests.reader.named(request_id) == []
 
 
 @given(
