@@ -231,6 +231,38 @@ def test_the_broker_remembers_a_ledger_that_was_cut(tmp_path: Path) -> None:
         assert recorder.run("find").code == 0
 
 
+def test_promises_that_a_restore_lost_stop_recording_until_entered_again() -> None:
+    """A stop, a hold and a request made after the backup: all are named; calls pass; each is entered again."""
+    with House() as house:
+        recorder = house.recorder
+        _, item = recorded(house, "+447700900671")
+        recorder.must("backup", "create", "--to", str(backup(recorder)))
+        stop = ["stop", "add", "--number", "+447700900679", "--reason", "asked for", "--json"]
+        request = ["request", "new", "--number", "+447700900671", "--channel", "telephone", "--json"]
+        lost = {"stop": [recorder.must(*stop).json["id"]], "request": [recorder.must(*request).json["id"]]}
+        recorder.stop()
+        restored = recorder.must("backup", "restore", str(backup(recorder)), "--only", "database", "--force", "--json")
+        assert restored.json["lost"] == lost
+        recorder.restart()
+        status = recorder.status()
+        assert (status["recording"], status["lost"]) == (False, lost)
+        (problem,) = status["problems"]
+        assert problem["code"] == "storage_unavailable"
+        assert all(one in problem["text"] for ids in lost.values() for one in ids)
+        passed = house.reach_desk(house.dial("+447700900672"), 1.0)
+        house.pick_up(passed)
+        assert passed.out.wait_final(5).status == 200
+        passed.hang_up()
+        assert house.item_of(passed)["outcome_reason"] == "storage_unavailable"
+        assert recorder.run("show", item["call_id"]).code == 0
+        recorder.must(*stop)
+        assert not recorder.status()["recording"]
+        recorder.must(*request)
+        wait_until(lambda: recorder.status_now()["recording"], "everything is entered again", 10)
+        talk, _ = recorded(house, "+447700900673")
+        house.check_exports([talk], [house.item_of(talk)])
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
 def test_a_kill_during_a_restore_leaves_all_or_nothing(seed: int) -> None:
