@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from callrec.catalogue import party_tables, protection_tables, request_tables  # noqa: F401 - they join the metadata
+from callrec.catalogue import (  # noqa: F401 - they join the metadata
+    party_tables,
+    protection_tables,
+    request_tables,
+    retention_tables,
+)
 from callrec.catalogue.tables import metadata
 
 connection = context.config.attributes["connection"]

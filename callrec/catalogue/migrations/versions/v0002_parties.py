@@ -19,6 +19,7 @@ def upgrade() -> None:
     _parties()
     _changes_of_parties()
     _calls_of_a_party()
+    _retention()
 
 
 def _parties() -> None:
@@ -112,4 +113,41 @@ def _calls_of_a_party() -> None:
         unique=False,
         sqlite_where=sa.text("relationship_id IS NOT NULL"),
         postgresql_where=sa.text("relationship_id IS NOT NULL"),
+    )
+
+
+def _retention() -> None:
+    op.create_table(
+        "retention_runs",
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("hash", sa.String(length=64), nullable=True),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("to_delete", sa.Integer(), nullable=False),
+        sa.Column("deleted", sa.Integer(), nullable=False),
+        sa.Column("spared", sa.Integer(), nullable=False),
+        sa.Column("unverified", sa.Integer(), nullable=False),
+        sa.Column("problem", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("run_id"),
+    )
+    op.create_index("retention_runs_begun", "retention_runs", ["begun_at"], unique=False)
+    op.create_index("retention_runs_day", "retention_runs", ["day"], unique=False)
+    op.create_table(
+        "retention_due",
+        sa.Column("run_id", sa.String(length=36), nullable=False),
+        sa.Column("call_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["retention_runs.run_id"]),
+        sa.PrimaryKeyConstraint("run_id", "call_id"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "retention_approvals",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("approved_by", sa.String(length=64), nullable=False),
+        sa.Column("approved_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
     )
