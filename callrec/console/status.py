@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from callrec.console.call_views import TO_THE_MINUTE, local
+from callrec.console.call_views import SHORT_ID, local
 from callrec.console.options import Command
 from callrec.console.output import print_document
 from callrec.console.session import Session, with_session
@@ -18,10 +18,12 @@ from callrec.errors import ExitCode
 @click.command(cls=Command)
 @with_session
 def status(session: Session) -> int:
-    """Show how the recorder is; exit code 1 while there is a problem."""
+    """Show how the recorder is; exit code 1 while there is a problem, or a deletion request is overdue."""
     document = session.client.get("status")
     print_document(document, session.output, lambda: _lines(document, session.zone))
-    return ExitCode.FAILED if document.get("problems") else ExitCode.DONE
+    # LAW-76: what is overdue is repeated until it is dealt with.
+    overdue = (document.get("requests") or {}).get("overdue")
+    return ExitCode.FAILED if document.get("problems") or overdue else ExitCode.DONE
 
 
 def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
@@ -31,11 +33,7 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     for worker in document.get("workers") or ():
         yield f"{'media worker:':<22}process {worker.get('pid')}, {_count(worker.get('calls'), 'call')}"
     yield f"{'broker:':<22}{document.get('broker')}, {_count(document.get('outbox'), 'event')} waiting"
-    requests = document.get("requests") or {}
-    if requests.get("open"):
-        due = local(requests.get("next_due"), zone, TO_THE_MINUTE)
-        counts = f"{requests.get('open')} open, {requests.get('overdue')} overdue"
-        yield f"{'deletion requests:':<22}{counts}, next due {due}"
+    yield from _promises(document)
     if silence := (document.get("relationships") or {}).get("text"):
         yield f"{'relationships:':<22}{silence}"
     if reviews := document.get("reviews") or ():
@@ -44,6 +42,16 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     for problem in document.get("problems") or ():
         code = click.style(problem["code"], fg="red", bold=True)
         yield f"{'problem:':<22}{code} since {local(problem.get('since'), zone)}: {problem.get('text')}"
+
+
+def _promises(document: Mapping[str, Any]) -> Iterator[str]:
+    """Return how deletion requests stand, and which promises a restore has lost."""
+    requests = document.get("requests") or {}
+    if requests.get("open") or requests.get("overdue"):
+        counts = f"{requests['open']} open, {requests['overdue']} overdue"
+        yield f"{'deletion requests:':<22}{counts}, next due {requests['next_due']}"
+    for kind, ids in (document.get("lost") or {}).items():
+        yield f"{'lost by a restore:':<22}{kind} {', '.join(one[:SHORT_ID] for one in ids)}"
 
 
 def _count(number: object, thing: str) -> str:

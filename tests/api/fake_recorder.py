@@ -133,6 +133,7 @@ class FakeRecorder:
     backups: FakeBackups = field(default_factory=FakeBackups)
     promises: FakePromises = field(default_factory=FakePromises)
     chain_broken: bool = False
+    requests: Mapping[str, Any] = field(default_factory=dict)
     reviews: list[dict[str, str]] = field(default_factory=list)
     _planned: dict[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     _told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -149,6 +150,7 @@ class FakeRecorder:
             "workers": [{"pid": 1, "calls": 0}],
             "outbox": 0,
             "broker": "off",
+            "requests": self.requests,
             "reviews": self.reviews,
         }
 

@@ -70,3 +70,12 @@ def test_without_a_recorder_or_a_role_the_store_itself_is_read(served: Desk) -> 
     served.served.roles = {ME: Role.OPERATOR}
     ran = served.run("request", "check")
     assert (ran.code, ran.out) == (0, "No request is open.\n")
+
+
+def test_law_76_status_repeats_what_is_overdue(served: Desk) -> None:
+    """An open request is shown with its date; one that is overdue is exit code 1 as well."""
+    served.recorder.requests = {"open": 2, "overdue": 0, "next_due": "2026-10-01"}
+    ran = served.run("status")
+    assert (ran.code, "2 open, 0 overdue, next due 2026-10-01" in ran.out) == (0, True), ran.out
+    served.recorder.requests = {"open": 2, "overdue": 1, "next_due": "2026-10-01"}
+    assert served.run("status").code == 1
