@@ -168,7 +168,7 @@ class Catalogue(Readings):
     @property
     def outbox_size(self) -> int:
         """Return how many events wait to be published."""
-        return max(0, self._numbers.last_event - self._published)
+        return self._numbers.events_after(self._published)
 
     @property
     def published(self) -> int:

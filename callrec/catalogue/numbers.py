@@ -48,6 +48,9 @@ class EventNumberLedger(Protocol):
         ...
 
 
+_SKIPPED_FROM, _SKIPPED_UPTO = "skipped_from", "skipped_upto"
+
+
 class NoLedger:
     """Without keys there is no ledger: numbers go on unreserved."""
 
@@ -68,6 +71,7 @@ class RunningNumbers:
         self._call = self._kept_call = 0
         self._event = self._kept_event = 0
         self._noted = 0
+        self._skipped = range(0)
         self._tasks = Tasks("event numbers")
 
     def load(self, connection: Connection, *, restored: bool) -> range | None:
@@ -82,7 +86,10 @@ class RunningNumbers:
         skipped: range | None = None
         if upto > last_event and (restored or older):
             skipped = range(last_event + 1, upto + 1)
+            set_meta(connection, _SKIPPED_FROM, skipped.start)
+            set_meta(connection, _SKIPPED_UPTO, upto)
             last_event = upto
+        self._skipped = skipped or range(notes.get(_SKIPPED_FROM, 0), notes.get(_SKIPPED_UPTO, -1) + 1)
         self._event = self._kept_event = last_event
         return skipped
 
@@ -90,6 +97,11 @@ class RunningNumbers:
     def last_event(self) -> int:
         """Return the number of the last durable event."""
         return self._kept_event
+
+    def events_after(self, number: int) -> int:
+        """Return how many events have a higher number; those that the last restore skipped were never given."""
+        skipped = range(max(self._skipped.start, number + 1), min(self._skipped.stop, self._kept_event + 1))
+        return max(0, self._kept_event - number - len(skipped))
 
     async def prepare(self, events: int) -> None:
         """Reserve the next block, in the background while half of this one is left."""

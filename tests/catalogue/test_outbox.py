@@ -140,6 +140,21 @@ async def test_after_a_restore_numbers_go_on_at_the_next_block(tmp_path: Path) -
         assert told.document["data"] == {"skipped_from": 2, "skipped_upto": 10_000}
 
 
+async def test_numbers_that_a_restore_skipped_do_not_wait_to_be_published(tmp_path: Path) -> None:
+    """What `status` shows as waiting are events, also after a later start."""
+    async with house(tmp_path) as here:
+        await here.open_call()
+    async with house(tmp_path, restored=True) as restored:
+        await restored.open_call()
+        assert restored.catalogue.outbox_size == 3
+    async with house(tmp_path) as again:
+        assert again.catalogue.outbox_size == 3
+        await again.catalogue.mark_published(1)
+        assert again.catalogue.outbox_size == 2
+        await again.catalogue.mark_published(10_002)
+        assert again.catalogue.outbox_size == 0
+
+
 async def test_an_old_catalogue_is_noticed_by_itself(tmp_path: Path) -> None:
     """Two blocks behind the ledger can only be a restore."""
     async with house(tmp_path) as here:
