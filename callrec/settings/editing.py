@@ -28,13 +28,13 @@ def with_value(text: str, line: int, new: Setting, *, path: Path) -> str:
     Raises:
         ConfigurationError: if the line holds more than this key with a value of one line.
     """
-    lines = text.splitlines(keepends=True)
+    lines = _lines_of(text)
     found = re.fullmatch(rf"(\s*[\"']?{re.escape(new.key)}[\"']?\s*=\s*)({_VALUE})(\s*)(#.*)?\s*", lines[line - 1])
     if found is None:
         expected = f"one line that can be changed; write {new.key} = {new.value} by hand"
         raise ConfigurationError(f"{path}:{line}: {new.key}: found a value in another form, expected {expected}")
     lines[line - 1] = _line(f"{found[1]}{new.value}", found[4] or new.comment)
-    return "".join(lines)
+    return "\n".join(lines)
 
 
 def with_key(text: str, section: str, new: Setting, *, path: Path) -> str:
@@ -46,13 +46,12 @@ def with_key(text: str, section: str, new: Setting, *, path: Path) -> str:
     line = locate_or_refuse(path, text).get((section,))
     added = _line(f"{new.key} = {new.value}", new.comment)
     if line is None:
-        return f"{_closed(text)}\n[{section}]\n{added}"
-    lines = text.splitlines(keepends=True)
+        return f"{_closed(text)}\n[{section}]\n{added}\n"
+    lines = _lines_of(_closed(text))
     if not re.match(rf"\s*\[\s*{re.escape(section)}\s*\]", lines[line - 1]):
         expected = f"[{section}] on a line of its own; write {new.key} = {new.value} by hand"
         raise ConfigurationError(f"{path}:{line}: {section}: found another form, expected {expected}")
-    lines[line - 1] = _closed(lines[line - 1])
-    return "".join((*lines[:line], added, *lines[line:]))
+    return "\n".join((*lines[:line], added, *lines[line:]))
 
 
 def with_row(text: str, table: str, pairs: Mapping[str, str], comment: str) -> str:
@@ -63,7 +62,12 @@ def with_row(text: str, table: str, pairs: Mapping[str, str], comment: str) -> s
 
 def _line(code: str, comment: str) -> str:
     # Comments of the shipped file stand in this column.
-    return f"{code:<36} # {comment.lstrip('# ')}\n"
+    return f"{code:<36} # {comment.lstrip('# ')}"
+
+
+def _lines_of(text: str) -> list[str]:
+    """Return the lines as TOML counts them; str.splitlines knows ends that TOML does not."""
+    return text.split("\n")
 
 
 def _closed(text: str) -> str:

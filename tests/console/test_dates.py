@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from callrec.console.dates import Side, read_date
+from callrec.console.dates import Side, read_date, read_day, read_moment
 from callrec.errors import ExitCode, OperatorError
 
 LONDON = ZoneInfo("Europe/London")
@@ -74,3 +74,50 @@ def test_what_is_no_date_is_said(text: str) -> None:
     with pytest.raises(OperatorError, match="yesterday") as told:
         read(text)
     assert told.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("today", date(2026, 11, 25)),
+        ("Yesterday", date(2026, 11, 24)),
+        ("tomorrow", date(2026, 11, 26)),
+        ("2026-11-22", date(2026, 11, 22)),
+        ("22/11/2026", date(2026, 11, 22)),
+        ("1.2.2027", date(2027, 2, 1)),
+        ("22 November 2026", date(2026, 11, 22)),
+        ("22  nov 2026", date(2026, 11, 22)),
+        ("30d", date(2026, 12, 25)),
+        ("in 4 weeks", date(2026, 12, 23)),
+        ("3m", date(2027, 2, 25)),
+        ("in 1 month", date(2026, 12, 25)),
+    ],
+)
+def test_a_day_is_written_as_people_write_it(text: str, expected: date) -> None:
+    """A bare number of days, weeks or months lies ahead: it is a review or an end."""
+    assert read_day(text, what="--review", now=NOW, zone=LONDON) == expected
+
+
+def test_a_month_ahead_ends_with_the_month() -> None:
+    """LAW-57: the last day, where that month has no such day."""
+    assert read_day("1m", what="--review", now=datetime(2027, 1, 31, tzinfo=UTC), zone=LONDON) == date(2027, 2, 28)
+
+
+def test_a_day_is_that_of_the_time_zone() -> None:
+    """Half past midnight in London is still yesterday in UTC."""
+    assert read_day("today", what="--date", now=SUMMER, zone=LONDON) == date(2026, 7, 2)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "31/02/2026", "2026-11-22T10:00", "11/22/2026", "in 99999 days"])
+def test_what_is_no_day_is_refused_by_the_name_of_its_option(text: str) -> None:
+    """Exit code 2, with what would have been understood."""
+    with pytest.raises(OperatorError, match=r"--review: found .* expected a day such as") as caught:
+        read_day(text, what="--review", now=NOW, zone=LONDON)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_a_moment_is_an_instant_and_of_a_day_its_beginning() -> None:
+    """`--received 2026-07-01` is the first moment of that day in London."""
+    assert read_moment("2026-07-01", what="--received", now=NOW, zone=LONDON).isoformat() == "2026-06-30T23:00:00+00:00"
+    with pytest.raises(OperatorError, match="--received: found"):
+        read_moment("soon", what="--received", now=NOW, zone=LONDON)
