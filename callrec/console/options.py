@@ -141,7 +141,7 @@ class Group(_TakesThem, click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
-        return [*self._lazy, *self.commands]
+        return [*self.commands, *self._lazy]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, importing it where that was put off."""
@@ -156,7 +156,7 @@ class Group(_TakesThem, click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a line for each command, without importing any."""
-        lines = [(name, self._lazy[name].help) for name in self._lazy]
-        lines += [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
+        lines = [(name, command.get_short_help_str(200)) for name, command in self.commands.items()]
+        lines += [(name, self._lazy[name].help) for name in self._lazy]
         with formatter.section("Commands"):
             formatter.write_dl(lines)

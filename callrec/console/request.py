@@ -117,6 +117,27 @@ def approve(session: Session, request_id: str) -> None:
 
 @request.command()
 @click.argument("request_id", metavar="ID")
+@with_session
+def execute(session: Session, request_id: str) -> None:
+    """Erase what was approved, in every store, and try to read it afterwards.
+
+    Exit code 5 if a call of the plan has changed since (a hold, a party, a restriction): then approve again.
+    """
+    session.confirm(f"Erase what request {request_id} names, for good?")
+    _print(session.client.post("requests", request_id, "execute"), session)
+
+
+@request.command()
+@click.argument("request_id", metavar="ID")
+@click.argument("store")
+@with_session
+def tick(session: Session, request_id: str, store: str) -> None:
+    """Confirm that a store outside callrec has erased, too; [privacy] outside_stores names them."""
+    _print(session.client.post("requests", request_id, "tick", body={"store": store}), session)
+
+
+@request.command()
+@click.argument("request_id", metavar="ID")
 @click.option("--ground", metavar="GROUND", required=True, help=f"Why the law allows it: {', '.join(GROUNDS)}.")
 @with_session
 def refuse(session: Session, request_id: str, ground: str) -> None:
@@ -145,27 +166,6 @@ def withdraw(session: Session, request_id: str) -> None:
     """Note that the person wishes it no more."""
     body = {"reason": session.options.reason}
     _print(session.client.post("requests", request_id, "withdraw", body=body), session)
-
-
-@request.command()
-@click.argument("request_id", metavar="ID")
-@with_session
-def execute(session: Session, request_id: str) -> None:
-    """Erase what was approved, in every store, and try to read it afterwards.
-
-    Exit code 5 if a call of the plan has changed since (a hold, a party, a restriction): then approve again.
-    """
-    session.confirm(f"Erase what request {request_id} names, for good?")
-    _print(session.client.post("requests", request_id, "execute"), session)
-
-
-@request.command()
-@click.argument("request_id", metavar="ID")
-@click.argument("store")
-@with_session
-def tick(session: Session, request_id: str, store: str) -> None:
-    """Confirm that a store outside callrec has erased, too; [privacy] outside_stores names them."""
-    _print(session.client.post("requests", request_id, "tick", body={"store": store}), session)
 
 
 def _window(session: Session, said: Json, now: datetime) -> Json | None:
