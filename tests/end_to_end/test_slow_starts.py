@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
+import numpy as np
 import pytest
 
+from demonstration.telephony import g711
 from tests.end_to_end.test_disk_faults import (
     ROW_LIMIT_S,
     SLACK_S,
@@ -18,6 +21,7 @@ from tests.end_to_end.test_disk_faults import (
 )
 from tests.support.disks import disk_under
 from tests.support.house import House
+from tests.support.listening import decoded, matches
 from tests.support.processes import wait_until
 from tests.support.recorder import Plan, Recorder
 
@@ -68,6 +72,28 @@ def test_a_start_over_a_blocked_state_disk_serves_calls_at_once() -> None:
             assert item["flags"] == ["identity_not_kept"], "there was no key to keep it under"
         assert not [item for item in items if item["in_progress"]]
         check_told_once(house)
+
+
+@pytest.mark.timeout(120)
+def test_a_recording_that_began_over_a_blocked_disk_finds_its_call_after_a_kill() -> None:
+    """The row could not learn of the recording: kept all the same, cut, and no file belongs to nobody."""
+    with House() as house, disk_under(house.recorder, house.recorder.state) as disk:
+        talk = house.reach_desk(house.hear_notice(house.dial("+447700900711")), 20)
+        wait_until(lambda: (house.recorder.find()[0]["notice"] or {}).get("completed", False), "the evidence is kept")
+        disk.block()
+        house.pick_up(talk)
+        talk.talk(2.0)
+        house.recorder.process.signal(signal.SIGKILL)
+        disk.answer()  # before: who waits for a blocked disk cannot even be killed
+        house.recorder.kill()
+        house.recorder.restart()
+        wait_until(lambda: is_well(house), "no problem is left", 20)
+        (item,) = house.recorder.wait_items(1)
+        assert (item["outcome"], item["outcome_reason"], item["cut"]) == ("recorded", "cut", True)
+        _, left, _ = house.recorder.export(item["call_id"])
+        (piece,) = matches(np.array(left, np.int16), decoded(g711.PCMA, talk.outside.coded))
+        assert piece.seconds > 0.5
+        house.recorder.must("store", "verify")
 
 
 @pytest.mark.timeout(120)
