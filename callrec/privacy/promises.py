@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from callrec.privacy.protection_book import ProtectionBook
+from callrec.privacy.relationships import Relationships
+from callrec.privacy.request_watch import RequestWatch
+from callrec.privacy.requests import RequestBook
 
 
 @dataclass(slots=True)
 class Promises:
-    """The books of one recorder; the API asks them, the recorder's loops turn their pages."""
+    """The books of one recorder; the API asks them, the recorder's loops turn their pages.
 
-    relationships: Any = None
-    retention: Any = None
-    requests: Any = None
-    protections: Any = None
-    watch: Any = None
+    Each needs another, so they are made first and joined here one by one; none is asked before all are.
+    """
+
+    protections: ProtectionBook = field(init=False)
+    relationships: Relationships = field(init=False)
+    requests: RequestBook = field(init=False)
+    watch: RequestWatch = field(init=False)
     """The eyes on the clocks of requests."""
+    retention: Any = field(init=False)
