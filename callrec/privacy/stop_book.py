@@ -140,18 +140,19 @@ class StopBook:
 
     async def _discard_ended(self, call_ids: Sequence[str]) -> list[str]:
         """Destroy the audio of ended calls and give them the outcome of a call that was stopped; their rows stay."""
-        done = []
         catalogue = self._stores.catalogue
-        for target in await catalogue.erasure_targets(call_ids):
-            if target.erased or target.in_progress or target.audio_key_id is None:
-                continue
-            await self._stores.erasing.discard_audio(
-                target.call_id, target.audio_key_id, target.recording_id, reason=Reason.STOP
-            )
-            done.append(target.call_id)
-        if done:
-            await catalogue.transact(lambda connection, _: mark_stopped(connection, done))
-        return done
+        there = [
+            (target.call_id, target.audio_key_id, target.recording_id)
+            for target in await catalogue.erasure_targets(call_ids)
+            if not target.erased and not target.in_progress and target.audio_key_id is not None
+        ]
+        if there:
+            # The outcome first: a start completes the discard of a call that says it is not recorded.
+            ids = [call_id for call_id, _, _ in there]
+            await catalogue.transact(lambda connection, _: mark_stopped(connection, ids))
+        for call_id, audio_key_id, recording_id in there:
+            await self._stores.erasing.discard_audio(call_id, audio_key_id, recording_id, reason=Reason.STOP)
+        return [call_id for call_id, _, _ in there]
 
     async def _named(self, prefix: str) -> StopRow:
         found = await self._in_force.reader.stops_named(clean_prefix(prefix, "stop"))

@@ -29,6 +29,14 @@ REVIEW = date(2027, 2, 1)
 WHY = "claim 7 of the Ambridge County Court"
 
 
+class Plug(BaseException):
+    """The plug is pulled: nothing after it happens."""
+
+
+async def pulled(_key_ids: object) -> None:
+    raise Plug
+
+
 @dataclass
 class Live:
     """The live calls as the book sees them: who speaks in which, and what was done to it."""
@@ -233,6 +241,28 @@ async def test_law_39_the_offer_stands_after_the_call(tmp_path: Path) -> None:
         item = await here.stores.catalogue.get(first)
         assert (item["outcome"], item["outcome_reason"], item["recording_id"]) == ("not_recorded", "stop_list", None)
         assert (await here.stores.catalogue.get(held))["outcome"] == "recorded"
+
+
+async def test_law_39_a_discard_that_a_crash_cut_off_is_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LAW-39: the plug is pulled between the outcome and the audio: the next start takes the audio."""
+    async with desk(tmp_path) as here:
+        call_id = await here.call()
+        here.live.calls = {call_id: [CALLER]}
+        answer = await here.book.stop_add(number=CALLER, actor=DPO)
+        here.live.calls = {}
+        (target,) = await here.stores.catalogue.erasure_targets([call_id])
+        monkeypatch.setattr(here.stores.keyring, "destroy", pulled)
+        with pytest.raises(Plug):
+            await here.book.stop_discard(answer["id"], DPO)
+    async with desk(tmp_path) as here:
+        assert target.audio_key_id is not None
+        assert await here.stores.keyring.existing([target.audio_key_id])
+        await here.stores.eraser().resume()
+        assert await here.stores.keyring.existing([target.audio_key_id]) == set()
+        item = await here.stores.catalogue.get(call_id)
+        assert (item["outcome_reason"], item["recording_id"]) == ("stop_list", None)
 
 
 @pytest.mark.parametrize(
@@ -447,9 +477,6 @@ async def test_law_52_a_review_that_is_due_is_told(tmp_path: Path, days: int, le
 
 async def test_an_erasure_that_was_promised_first_is_not_held_back(tmp_path: Path) -> None:
     """What the ledger has promised is gone already: a hold placed after a crash is not over it."""
-
-    class Plug(BaseException):
-        """The plug is pulled."""
 
     def pull(step: Step) -> None:
         if step is Step.INTENT:
