@@ -34,7 +34,7 @@ COMMAND = ROOT / ".venv" / "bin" / "callrec"
 PHONE_PYTHON = HERE / "pyvoip" / "bin" / "python"
 
 CALLER, CALLER_AS_WRITTEN, CALLED = "07700900123", "07700 900 123", "02079460123"
-SIPP_CALLER = "01632960456"
+SIPP_CALLER, SIPP_CALLER_AS_WRITTEN = "01632960456", "01632 960456"
 TRUNK, PBX = "127.0.0.11", "127.0.0.2"
 CONVERSATION_S = 8.0
 INTERRUPTED = 130
@@ -90,6 +90,7 @@ from = "call"
 url = "mqtt://127.0.0.1:{mqtt}"
 [privacy]
 ledger_copy = "{state}/outside/ledger"
+four_eyes = false  # one person shows it all; otherwise a second one approves a deletion
 [api]
 socket = "{socket}"
 [roles]
@@ -302,6 +303,21 @@ class Tour:
         )
         self.stage.tell("not even a restored backup brings this voice back")
 
+    def keep_the_promise(self) -> None:
+        self.stage.step("The other caller asks by letter: 28 days, and a certificate that anybody can verify")
+        self.callrec("request", "new", "--number", SIPP_CALLER_AS_WRITTEN, "--channel", "post")
+        request = self.json("request", "list")["items"][0]["id"][:8]
+        self.callrec("request", "verify", request, "--method", "call_back")
+        self.callrec("request", "approve", request)
+        self.callrec("request", "execute", request, "--yes")
+        folder = (STATE / "export").relative_to(ROOT)
+        self.callrec("request", "certificate", request, "--to", str(folder / "certificate.json"))
+        self.callrec("keys", "public", "--to", str(folder / "public.pem"))
+        files = ("--verify", str(folder / "certificate.json"), "--public-key", str(folder / "public.pem"))
+        self.callrec("request", "certificate", *files)
+        if items := self.json("find")["items"]:
+            raise DemoError(f"find still lists {items}")
+
     # -- what the steps use
 
     def callrec(self, *arguments: str, expected: int = 0) -> None:
@@ -417,6 +433,7 @@ def guide(tour: Tour) -> None:
     tour.export(call_id)
     tour.show_ciphertext()
     tour.delete(call_id)
+    tour.keep_the_promise()
     tour.stage.step("That was callrec")
 
 
