@@ -10,7 +10,7 @@ import click
 from callrec.console.dates import Side, read_date, read_day, read_moment
 from callrec.console.options import Group, Lazy
 from callrec.console.output import print_document, print_items, printable
-from callrec.console.request_views import request_columns, request_lines
+from callrec.console.request_views import request_columns, request_lines, step_lines
 from callrec.console.session import Session, with_session
 from callrec.errors import ExitCode, OperatorError
 
@@ -84,7 +84,9 @@ def list_requests(session: Session, *, open_only: bool) -> None:
 @with_session
 def show(session: Session, request_id: str) -> None:
     """Show all that is known of a request: where it stands, both clocks, stores, calls erased and kept, and why."""
-    _print(session.client.get("requests", request_id), session)
+    document = session.client.get("requests", request_id)
+    lines = request_lines(document, session.zone)
+    print_document(document, session.output, lambda: (printable(line) for line in lines))
 
 
 @request.command()
@@ -183,5 +185,4 @@ def _window(session: Session, said: Json, now: datetime) -> Json | None:
 
 
 def _print(document: Json, session: Session) -> None:
-    lines = request_lines(document, session.zone)
-    print_document(document, session.output, lambda: (printable(line) for line in lines))
+    print_document(document, session.output, lambda: (printable(line) for line in step_lines(document)))

@@ -36,26 +36,51 @@ def request_columns(zone: ZoneInfo) -> Sequence[Column]:
     )
 
 
+def step_lines(document: Json) -> Iterator[str]:
+    """Return what a step has made of a request: where it stands, until when, what was erased, and what is next."""
+    yield _title(document)
+    yield from _deadlines(document)
+    yield from _outcome(document)
+    yield from _afterwards(document)
+    yield from _next(document)
+
+
 def request_lines(document: Json, zone: ZoneInfo) -> Iterator[str]:
-    """Return a request as lines: where it stands, until when, what was done, and what is next."""
-    result = f", {document['result']}" if document.get("result") else ""
-    yield f"{document['id'][:SHORT_ID]}  {words(document['state'])}{result}"
+    """Return all that is known of a request, as lines."""
+    yield _title(document)
     yield from _who(document, zone)
+    yield from _deadlines(document)
+    yield from _outcome(document)
+    yield from _afterwards(document)
+    for step in document.get("history") or ():
+        said = words(step.get("input"))
+        yield f"  {local(step['at'], zone, TO_THE_MINUTE)}  {said} by {step['actor']}: {words(step['state'])}"
+    yield from _next(document)
+
+
+def _title(document: Json) -> str:
+    result = f", {document['result']}" if document.get("result") else ""
+    return f"{document['id'][:SHORT_ID]}  {words(document['state'])}{result}"
+
+
+def _next(document: Json) -> Iterator[str]:
+    if following := _NEXT.get(str(document["state"])):
+        yield _line("next", following.format(id=document["id"][:SHORT_ID]))
+
+
+def _deadlines(document: Json) -> Iterator[str]:
     if document.get("promise_due_local_date"):
         yield _line("promised", f"before {document['promise_due_local_date']} begins")
     if document.get("statutory_due_local_date"):
         yield _line("by law", f"on {document['statutory_due_local_date']} at the latest")
-    yield from _outcome(document)
-    for one in document.get("others_since_approval") or ():
-        call_id = one if isinstance(one, str) else one.get("call_id", "")
+
+
+def _afterwards(document: Json) -> Iterator[str]:
+    for call_id in document.get("others_since_approval") or ():
         yield _line("not in it", f"call {call_id[:SHORT_ID]}, which came after the approval; a new request names it")
     for one in document.get("notify") or ():
-        yield _line("notify", ", ".join(str(value) for value in one.values() if value not in (None, "")))
-    for step in document.get("history") or ():
-        said = words(step.get("input"))
-        yield f"  {local(step['at'], zone, TO_THE_MINUTE)}  {said} by {step['actor']}: {words(step['state'])}"
-    if following := _NEXT.get(str(document["state"])):
-        yield _line("next", following.format(id=document["id"][:SHORT_ID]))
+        given = len(one["call_ids"])
+        yield _line("notify", f"{one['recipient']} was given {given} of these calls, and is to be told (LAW-38)")
 
 
 def _who(document: Json, zone: ZoneInfo) -> Iterator[str]:
@@ -75,9 +100,12 @@ def _who(document: Json, zone: ZoneInfo) -> Iterator[str]:
 def _outcome(document: Json) -> Iterator[str]:
     if "calls" in document:
         yield _line("calls", str(count(document["calls"])))
+    said: dict[str, list[str]] = {}
     for store in document.get("stores") or ():
         until = f" until {store['until']}" if store.get("until") else ""
-        yield _line("store", f"{store['store']}: {words(store['state'])}{until}")
+        said.setdefault(f"{words(store['state'])}{until}", []).append(str(store["store"]))
+    for state, stores in said.items():
+        yield _line("stores", f"{', '.join(stores)}: {state}")
     erased = document.get("erased") or ()
     if erased:
         yield _line("erased", ", ".join(call_id[:SHORT_ID] for call_id in erased))

@@ -225,6 +225,8 @@ def test_a_request_is_shown_with_all_that_became_of_it(served: Desk) -> None:
         "approved": {"by": "bob", "at": "2026-09-05T08:00:00.000Z", "plan_hash": "h"},
         "stores": [{"store": "backups", "state": "beyond_use", "until": "2026-09-20"}],
         "erased": ["00000001-0000-4000-8000-000000000000"],
+        "others_since_approval": ["00000003-0000-4000-8000-000000000000"],
+        "notify": [{"recipient": "bob", "call_ids": ["00000001-0000-4000-8000-000000000000"]}],
         "kept": [{"call_id": "00000002-0000-4000-8000-000000000000", "reason": "legal_hold"}],
         "history": [{"at": "2026-09-04T08:00:00.000Z", "actor": "ann", "input": "verify", "state": "authorised"}],
     }
@@ -232,9 +234,11 @@ def test_a_request_is_shown_with_all_that_became_of_it(served: Desk) -> None:
     for line in (
         "1f2e3d4c  completed, partly",
         "call back, by ann, 2026-09-04 09:00",
-        "backups: beyond use until 2026-09-20",
+        "stores:     backups: beyond use until 2026-09-20",
         "erased:     00000001",
         "00000002: legal hold",
+        "call 00000003, which came after the approval",
+        "bob was given 1 of these calls",
         "verify by ann: authorised",
     ):
         assert line in out
