@@ -6,6 +6,7 @@ retention, deletion, erasure and the discarding of what a stopped call had store
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -107,7 +108,8 @@ class HoldBook:
     async def _store(self, row: ProtectionRow, wanted: Sequence[str]) -> list[str]:
         """Store a protection while nothing is being erased: what an erasure was promised already is gone."""
         due = LedgerDue(_command(row.kind), {"id": row.protection_id, "what": "made"})
-        async with self._stores.erasing.quiet():
+        # Without an eraser nothing goes at all.
+        async with self._stores.eraser.quiet() if self._stores.eraser is not None else contextlib.nullcontext():
             promised = self._promised()
             here = [call_id for call_id in dict.fromkeys(wanted) if call_id not in promised]
 
@@ -118,7 +120,8 @@ class HoldBook:
 
     def _promised(self) -> set[str]:
         """Return the calls of erasures that are promised in the ledger and not complete yet."""
-        return {target["call_id"] for entry in self._stores.tombstones.open_intents for target in entry.body["targets"]}
+        intents = self._stores.ledger.open_intents if self._stores.ledger is not None else []
+        return {target["call_id"] for entry in intents for target in entry.body["targets"]}
 
     async def _take(self, row: ProtectionRow, whom: Whom | None, held: Sequence[str]) -> None:
         """Let it count for calls that are live or come from now on."""

@@ -207,9 +207,13 @@ class WishesInForce:
             self._kept |= changed
 
     async def pay_ledger(self) -> None:
-        """Let the ledger know what was made and lifted; what has to wait is paid by a later look."""
+        """Let the ledger know what was made and lifted; what has to wait is paid by a later look, or by the next start.
+
+        A wish counts without the ledger too: that would only tell of a restored catalogue which has forgotten it.
+        """
         self._owes = True
-        self._owes = not await self.stores.erasing.pay_ledger()
+        if self.stores.eraser is not None:
+            self._owes = not await self.stores.eraser.pay_ledger()
 
     async def extend(self) -> None:
         """Bring calls that came since under the holds that name their number or party (LAW-52)."""

@@ -140,5 +140,8 @@ async def _look(tools: Tools, book: ProtectionBook) -> None:
 
 
 def _tell(tools: Tools, why: str) -> None:
+    """Say why nobody is recorded, unless something that prevents it is told already: the cause, most likely."""
+    if not tools.health.recording:
+        return
     text = f"the stop list cannot be read: {why}; calls pass unrecorded until it is"
     tools.health.raise_problem(Code.STORAGE_UNAVAILABLE, text, about="stop list")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -506,6 +506,22 @@ async def test_the_ledger_learns_of_every_promise_by_its_random_id(tmp_path: Pat
             ("hold", access["id"], "lifted"),
         ]
         assert await here.stores.catalogue.ledger_due() == []
+
+
+async def test_a_wish_counts_without_the_ledger(tmp_path: Path) -> None:
+    """A broken ledger costs nobody their stop or hold: it learns of them at the first start with it."""
+    async with desk(tmp_path) as here:
+        call_id = await here.call()
+        stores = replace(here.book.in_force.stores, ledger=None, eraser=None)
+        book = ProtectionBook(stores, here.stop_list, here.live)
+        stop = await book.stop_add(number=CALLER, actor=DPO)
+        hold = await book.protect("legal_hold", ids=[call_id], reason=WHY, review=REVIEW, actor=DPO)
+        assert book.is_stopped([CALLER])
+        assert await here.holds(call_id) == ["legal_hold"]
+        assert await promises_of(here.stores) == []
+        await here.stores.eraser().resume()
+        known = {("stop", stop["id"], "made"), ("hold", hold["id"], "made")}
+        assert set(await promises_of(here.stores)) == known
 
 
 async def test_a_stop_waits_for_no_erasure(tmp_path: Path) -> None:
