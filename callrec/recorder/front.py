@@ -12,6 +12,7 @@ from callrec.recorder.hall import Hall
 from callrec.recorder.protecting import load_stop_list, protect_calls
 from callrec.recorder.requesting import RequestKeeping
 from callrec.recorder.restored import ReplayedOutbox
+from callrec.recorder.retaining import RetentionKeeping
 from callrec.recorder.tools import Tools
 from callrec.recorder.tying import tie_calls
 from callrec.recorder.watching import Watching
@@ -73,6 +74,7 @@ class Front:
         self._tasks.start("backups", self._desk.backups.run())
         promises = self._desk.promises
         self._tasks.start("requests", RequestKeeping(self._tools.stores, promises.requests, promises.watch).run())
+        self._tasks.start("retention", RetentionKeeping(self._tools.stores, promises.retention).run())
 
     async def close_door(self) -> None:
         """Let nobody in any more; may be repeated."""

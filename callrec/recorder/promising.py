@@ -11,6 +11,7 @@ from callrec.privacy.request_watch import RequestWatch
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.protecting import make_protections
 from callrec.recorder.requesting import make_requests
+from callrec.recorder.retaining import make_retention
 from callrec.recorder.tools import Tools
 
 
@@ -28,6 +29,7 @@ def make_promises(tools: Tools, calls: Callable[[], Iterator[LiveCall]]) -> Prom
     stores = promise_stores(tools)
     promises.protections = make_protections(tools, stores, calls, promises)
     promises.relationships = Relationships(stores, holds_of=promises.protections.holds_of)
+    promises.retention = make_retention(tools, stores)
     promises.requests = make_requests(tools, stores, promises.relationships, promises.protections)
     promises.watch = RequestWatch(stores, promises.requests)
     promises.requests.on_change = promises.watch.look
