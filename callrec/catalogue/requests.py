@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
 from callrec.catalogue.erasure import LedgerDue
 from callrec.catalogue.request_tables import (
@@ -259,9 +259,10 @@ def all_requests(*, open_only: bool) -> Select[Any]:
 
 
 def running_requests() -> Select[Any]:
-    """Return the query for requests that are open, or of which a store has not reported yet."""
+    """Return the query for requests that are open, or completed but for a store that has not reported yet."""
     waiting = select(request_stores.c.request_id).where(request_stores.c.state == "outstanding")
-    running = or_(requests.c.closed_at.is_(None), requests.c.request_id.in_(waiting))
+    unticked = and_(requests.c.state == "completed", requests.c.request_id.in_(waiting))
+    running = or_(requests.c.closed_at.is_(None), unticked)
     return select(requests).where(running).order_by(requests.c.received_at, requests.c.request_id)
 
 

@@ -17,6 +17,7 @@ from callrec.privacy.alerts import Alert, AlertClock, Level, Told, look
 from callrec.privacy.clocks import local_date
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.request_steps import Steps
+from callrec.privacy.request_table import RequestState
 from callrec.privacy.request_views import Standing, check_document
 from callrec.privacy.requests import RequestBook
 from callrec.settings import CalendarPeriod
@@ -26,6 +27,8 @@ log = logging.getLogger("callrec.privacy.requests")
 
 FILE_KEPT = CalendarPeriod(years=2)
 """How long the file of a request proves that it was answered (LAW-45)."""
+ROLE = "dpo"
+"""Whose alerts these are (LAW-76)."""
 _NOTHING_KNOWN = {"open": 0, "overdue": 0, "next_due": None}
 
 
@@ -86,6 +89,7 @@ class RequestWatch:
             "clock": alert.told.clock.value,
             "level": alert.level.value,
             "age_days": alert.age_days,
+            "role": ROLE,
         }
         return Event("request", alert.verb, row.request_id, data)
 
@@ -101,7 +105,7 @@ class RequestWatch:
         due = [
             row
             for row in await self._book.reader.closed_before(roughly)
-            if row.request_id not in waiting
+            if row.state != RequestState.COMPLETED or row.request_id not in waiting
             if row.closed_at is not None and FILE_KEPT.after(local_date(row.closed_at, zone)) <= today
         ]
         if due:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ async def test_a_plug_pulled_again_and_again_is_made_good(tmp_path: Path) -> Non
     async with office(tmp_path) as last:
         await start_again(last)
         await assert_whole(last, request_id, calls)
+
+
+async def test_a_hold_placed_while_it_is_cut_off_wins(tmp_path: Path) -> None:
+    """LAW-53: what is not erased yet when a hold comes is kept, although the plan was fresh when it began."""
+    request_id, calls = await prepared(tmp_path)
+    with pytest.raises(Plug):
+        async with office(tmp_path, hook=pulls_the_plug(Point.BEGUN)) as here:
+            await here.requests.execute(request_id, "bob")
+    async with office(tmp_path) as again:
+        review = date(2027, 1, 15)
+        await again.protections.protect("legal_hold", ids=calls[:1], reason="claim", review=review, actor="carol")
+        await start_again(again)
+        shown = await again.requests.show(request_id)
+        assert (shown["state"], sorted(shown["erased"])) == ("legal_hold", sorted(calls[1:]))
+        assert shown["kept"] == [{"call_id": calls[0], "reason": "legal_hold"}]
+        assert await again.stores.catalogue.state_of(calls[0]) == "ended"
+        assert (await again.relationships.show("CUST-1"))["name"] == NAME, "what is kept is the party's"
 
 
 PROGRAM = """
