@@ -13,6 +13,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from callrec.api.problems import misuse
+from callrec.api.replies import JsonReply
 
 HEADER = "Idempotency-Key"
 LONGEST_KEY = 255
@@ -28,11 +29,14 @@ class _Asked:
 
     content: bytes
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    answer: Response | None = None
+    answer: JsonReply | None = None
 
 
 class Answers:
-    """The last thousand answers under a key, in memory: the books themselves refuse what is done twice later."""
+    """The last thousand answers under a key, in memory: the books themselves refuse what is done twice later.
+
+    What names a person beyond the file of a request is not answered through here: erasing reaches every store.
+    """
 
     def __init__(self) -> None:
         self._asked: OrderedDict[tuple[str, str, str], _Asked] = OrderedDict()
@@ -53,9 +57,12 @@ class Answers:
         if asked.content != content:
             raise misuse(f"{HEADER}: found another content under this key before; take a new key")
         async with asked.turn:
-            if asked.answer is None:
-                asked.answer = await answer(request)
-            return asked.answer
+            if asked.answer is not None:
+                return asked.answer
+            given = await answer(request)
+            if isinstance(given, JsonReply):  # a stream can be read once, and changes nothing
+                asked.answer = given
+            return given
 
 
 class OnceRoute(APIRoute):

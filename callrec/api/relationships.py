@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field
 
-from callrec.api.once import HEADER, OnceRoute
+from callrec.api.once import HEADER
 from callrec.api.parts import MayKeepPromises, Parts
 from callrec.api.replies import JsonReply
 
-router = APIRouter(tags=["relationships"], route_class=OnceRoute)
+# The book itself keeps answers under an Idempotency-Key, sealed, and forgets them with the party.
+router = APIRouter(tags=["relationships"])
 
 Key = Annotated[str | None, Header(alias=HEADER)]
 

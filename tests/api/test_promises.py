@@ -210,6 +210,23 @@ async def test_what_is_sent_twice_under_one_key_is_done_once(api: Served) -> Non
     assert len(api.recorder.promises.requests.asked) == 2
 
 
+async def test_an_idempotency_key_of_a_party_is_kept_by_its_book(api: Served) -> None:
+    """Its answer names a person: it is sealed there, and erased with the party."""
+    for _ in range(2):
+        await api.client.put("/relationships/C-1", json={"name": "Ann"}, headers={"Idempotency-Key": "k-1"})
+    asked = api.recorder.promises.relationships.asked
+    assert [named["idempotency_key"] for _, _, named in asked] == ["k-1", "k-1"]
+
+
+async def test_a_stream_is_given_anew_under_its_key(api: Served) -> None:
+    """It changes nothing, and can be read once only."""
+    api.recorder.promises.retention.answers["simulate"] = [{"call_id": "a"}, {"rows": 1}]
+    body = {"classes": [{"name": "unmatched", "keep": "1y", "from": "call"}]}
+    for _ in range(2):
+        reply = await api.client.post("/retention/simulate", json=body, headers={"Idempotency-Key": "k-1"})
+        assert reply.text.count("\n") == 2
+
+
 async def test_a_refusal_is_not_kept_under_its_key(api: Served) -> None:
     """What was refused was not done: it may be tried again when the reason is gone."""
     book, key = api.recorder.promises.requests, {"Idempotency-Key": "k-1"}
