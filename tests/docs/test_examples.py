@@ -122,11 +122,16 @@ def office() -> Iterator[Office]:
 
 def test_what_the_readme_tells_an_operator_to_type_works(office: Office) -> None:
     """README.md, "What an operator types": every line does what it says."""
-    assert len(TYPED) == 5
+    assert len(TYPED) == 14
+    said = {}
     for line in TYPED:
         ran = office.type(line)
         assert ran.code == 0, f"{line}\n{ran.out}"
-    assert "1 call" in ran.out
+        said[line] = ran.out
+    (deleted,) = (out for line, out in said.items() if line.startswith("callrec delete"))
+    assert "1 call" in deleted
+    (executed,) = (out for line, out in said.items() if line.startswith("callrec request execute"))
+    assert "completed" in executed
     assert (office.house.recorder.directory / "call.flac").stat().st_size > 1000
     assert office.house.recorder.run("show", office.names["K7PW2QM"]).code == 3
 
