@@ -137,7 +137,7 @@ def _public_key(session: Session) -> Any:
     """Return the node's public key where the master key is at hand, None otherwise."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  as above
 
-    from callrec.console.keys import open_keyring  # noqa: PLC0415  as above
+    from callrec.console.keyring import open_keyring  # noqa: PLC0415  as above
 
     try:
         keyring = open_keyring(session.settings)

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from callrec.console.findings import Finding, Patient
+
 if TYPE_CHECKING:
-    from callrec.console.checks import Finding, Patient
     from callrec.privacy.backups import Copy
 
 _STALE = timedelta(days=2)
@@ -20,7 +21,6 @@ _STALE = timedelta(days=2)
 
 def backup_findings(patient: Patient) -> Iterator[Finding]:
     """Return what was found about backups and about master keys that are no longer in use."""
-    from callrec.console.checks import Finding  # noqa: PLC0415  it imports this module
     from callrec.privacy.backups import known_copies  # noqa: PLC0415  databases that only this check needs
 
     now = datetime.now(UTC)
@@ -47,7 +47,6 @@ def backup_findings(patient: Patient) -> Iterator[Finding]:
 
 def _age(copy: Copy, now: datetime) -> Iterator[Finding]:
     """Tell of a copy that should be gone: what was erased since could be read from it with the master key."""
-    from callrec.console.checks import Finding  # noqa: PLC0415  as above
     from callrec.privacy.alerts import Level  # noqa: PLC0415  as above
     from callrec.privacy.watch_levels import backup_level  # noqa: PLC0415  as above
     from callrec.vault.backup_set import SETS, WINDOW  # noqa: PLC0415  as above
@@ -63,7 +62,6 @@ def _age(copy: Copy, now: datetime) -> Iterator[Finding]:
 
 def _old_keys(patient: Patient, copies: list[Copy]) -> Iterator[Finding]:
     """Remind of an old master key once no copy is left that needs it."""
-    from callrec.console.checks import Finding  # noqa: PLC0415  as above
     from callrec.vault.key_rotation import old_files  # noqa: PLC0415  as above
 
     oldest = copies[0].made_at if copies else None

@@ -6,50 +6,24 @@ import os
 import resource
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from callrec.clock import kept_by_time_server
 from callrec.console.backup_checks import backup_findings
-from callrec.console.keys import CATALOGUE, KEYRING, open_keyring
+from callrec.console.findings import Finding, Patient, State, Status
+from callrec.console.keyring import CATALOGUE, KEYRING, open_keyring
 from callrec.errors import CallrecError
 from callrec.settings import Transport
 
 if TYPE_CHECKING:
     from callrec.settings import Listen, Settings
 
-State = Literal["ok", "warning", "failed"]
-Status = Mapping[str, Any] | None
-
 _BROKER_PATIENCE_S = 3.0
 _DESCRIPTORS_A_CALL = 8
 """Two RTP and two RTCP sockets, each with a duplicate in the recorder, and a part file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; `mend` is a command, given for whatever is not well."""
-
-    check: str
-    state: State
-    found: str
-    mend: str | None = None
-
-    def as_item(self) -> dict[str, Any]:
-        """Return it for programs."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """What is examined: the configuration, and the recorder's own words where one runs."""
-
-    settings: Settings
-    config: Path
-    status: Status
 
 
 def examine(settings: Settings, config: Path, status: Status) -> list[Finding]:

@@ -12,7 +12,7 @@ from callrec.console.session import Session, with_session
 from callrec.errors import CallrecError, ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
-    from callrec.console.checks import Finding
+    from callrec.console.findings import Finding
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red"}
 _COLUMNS = (
@@ -55,7 +55,7 @@ def _status(session: Session) -> dict[str, object] | None:
 
 
 def _broken_configuration(session: Session, error: ConfigurationError) -> list[Finding]:
-    from callrec.console.checks import Finding  # noqa: PLC0415  see above
+    from callrec.console.findings import Finding  # noqa: PLC0415  see above
 
     return [Finding("configuration", "failed", str(error), f"callrec --config {session.config} config check")]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from callrec.console.export import new_file
+from callrec.console.keyring import CATALOGUE, KEYRING, open_keyring
 from callrec.console.options import Group
 from callrec.console.output import print_document
 from callrec.console.session import Session, with_session
@@ -16,10 +17,7 @@ from callrec.errors import ExitCode, OperatorError
 
 if TYPE_CHECKING:
     from callrec.settings import Settings
-    from callrec.vault.keyring import Keyring
 
-KEYRING = "keyring.db"
-CATALOGUE = "catalogue.db"
 _FOLDER_MODE = 0o700
 
 
@@ -125,21 +123,6 @@ def backup(session: Session, to: str) -> None:
     made = make_backup(session, to, keys_only=True)
     lines = (f"Keyring copied: {made['id']} in {made['to']}", f"It must be gone by {made['expires_at']}.")
     print_document(made, session.output, lambda: lines)
-
-
-def open_keyring(settings: Settings) -> Keyring:
-    """Return the keyring, for reading.
-
-    Raises:
-        OperatorError: with exit code 7, if the master key or the keyring is not there.
-        IntegrityError: if they do not belong together.
-    """
-    from callrec.vault.key_rotation import load_master_key  # noqa: PLC0415  ciphers that only these commands need
-    from callrec.vault.keyring import Keyring  # noqa: PLC0415
-
-    keyring = settings.paths.state / KEYRING
-    master_key = load_master_key(settings.keys.master_key_file, keyring)
-    return Keyring.open(keyring, master_key, create=False, pool_calls=0)
 
 
 def _refuse_missing(keyring: Path) -> None:

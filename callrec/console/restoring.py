@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from callrec.catalogue.state_lock import StateLock
 from callrec.clock import SystemClock
-from callrec.console.keys import CATALOGUE, open_keyring
+from callrec.console.keyring import CATALOGUE, open_keyring
 from callrec.console.store_walk import LOCK
 from callrec.errors import OperatorError
 from callrec.privacy.backup_job import Order as MakeOrder
@@ -67,7 +68,7 @@ def restore_backup(session: Session, folder: Path, *, set_id: str, only: str | N
     """
     settings = session.settings
     state, copy = settings.paths.state, settings.privacy.ledger_copy
-    order = Order(folder, state, settings.paths.recordings, copy, Part(only or Part.ALL), set_id, force)
+    order = Order(folder, state, settings.paths.recordings, copy, Part(only or Part.ALL), set_id, force, _user())
     _make_folders(state, settings.paths.recordings)
     with held(state):
         try:
@@ -101,6 +102,14 @@ def held(state: Path) -> Iterator[None]:
     finally:
         _give_to_owner(state)
         lock.release()
+
+
+def _user() -> str:
+    """Return the account of who types; its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def _clock(settings: Settings) -> SystemClock:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from callrec.console.keys import CATALOGUE, open_keyring
+from callrec.console.keyring import CATALOGUE, open_keyring
 from callrec.errors import CallrecError, ExitCode, OperatorError
 
 if TYPE_CHECKING:

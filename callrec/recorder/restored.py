@@ -21,10 +21,10 @@ from typing import Any, Protocol
 from sqlalchemy import select
 
 from callrec.catalogue import Catalogue
-from callrec.catalogue.numbers import set_meta
+from callrec.catalogue.numbers import RUN, RUN_PENDING, set_meta
 from callrec.catalogue.restoring import missing_promises, note_run
 from callrec.catalogue.tables import meta
-from callrec.catalogue.values import StoredEvent
+from callrec.catalogue.values import AuditEntry, StoredEvent
 from callrec.errors import CallrecError, ExitCode, OperatorError
 from callrec.vault.backup_restoring import forget_marker, read_marker
 from callrec.vault.backup_verifying import erased_recordings
@@ -110,12 +110,18 @@ class RestoreGuard:
         """
         if self.ledger is None or self.keyring is None or self._replayed:
             return
-        applied = max(await self.keyring.applied_entry(), await self.catalogue.applied_entry())
-        if applied > self.ledger.head.n and self.ledger.in_doubt is None:
+        noted = await self._note(RUN)
+        applied = (await self.keyring.applied_entry(), await self.catalogue.applied_entry())
+        newest = max(*applied, noted if noted != RUN_PENDING else 0)
+        if newest > self.ledger.head.n and self.ledger.in_doubt is None:
             await self.ledger.doubt("cut")
         marker = await asyncio.to_thread(read_marker, self.state)
         if marker is not None and marker["ledger"] == "from_backup":
             await self.ledger.doubt("from_backup")
+
+    async def _note(self, name: str) -> int:
+        rows = await self.catalogue.rows(select(meta.c.value).where(meta.c.name == name))
+        return int(rows[0]["value"]) if rows else 0
 
     async def after_replay(self) -> bool:
         """Look for lost promises, note that a run has begun, and let the stores be shown; True the first time.
@@ -127,9 +133,18 @@ class RestoreGuard:
             return False
         await self._find_lost(self.ledger)
         await self._note_run("started")
-        await asyncio.to_thread(forget_marker, self.state)
+        await self._take_in_restore()
         self._replayed = True
         return True
+
+    async def _take_in_restore(self) -> None:
+        """Write a restore by command into the audit trail, which could not be written when it was made."""
+        marker = await asyncio.to_thread(read_marker, self.state)
+        if marker is None:
+            return
+        detail = {"set": marker["set"], "ledger": marker["ledger"]}
+        await self.catalogue.record_audit(AuditEntry(str(marker["by"]), "backup.restore", None, detail))
+        await asyncio.to_thread(forget_marker, self.state)
 
     async def _find_lost(self, ledger: Ledger) -> None:
         live = {kind: list(ids) for kind, ids in ledger.live.items()}
@@ -175,8 +190,7 @@ class RestoreGuard:
             OSError: if a file cannot be removed.
         """
         async with self._sweeping:
-            rows = await self.catalogue.rows(select(meta.c.value).where(meta.c.name == _SWEPT))
-            begun, since = int(time.time()), rows[0]["value"] if rows else 0
+            begun, since = int(time.time()), await self._note(_SWEPT)
             names = await asyncio.to_thread(changed_recordings, self.recordings, since)
             known = await self.catalogue.known_paths(names)
             strays = [name for name in names if name not in known]

@@ -70,6 +70,8 @@ class Order:
     set_id: str = ""
     """Empty: the newest."""
     force: bool = False
+    by: str = ""
+    """Who restores; an account name, for the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def restore(order: Order, now: datetime, hook: Callable[[Step], None] = _no_hook
     _restore_notices(one, order.state)
     ledger = _restore_ledger(order, one)
     hook(Step.STAGED)
-    _write_marker(order.state, {"set": manifest.set_id, "swapped": False, "ledger": ledger})
+    _write_marker(order.state, {"set": manifest.set_id, "swapped": False, "ledger": ledger, "by": order.by})
     hook(Step.MARKED)
     finish_restore(order.state)
     hook(Step.SWAPPED)
@@ -147,7 +149,7 @@ def read_marker(state: Path) -> Mapping[str, Any] | None:
         marker = json.loads((state / MARKER).read_bytes())
     except (OSError, ValueError):
         return None
-    return marker if isinstance(marker, dict) and {"set", "swapped", "ledger"} <= set(marker) else None
+    return marker if isinstance(marker, dict) and {"set", "swapped", "ledger", "by"} <= set(marker) else None
 
 
 def forget_marker(state: Path) -> None:

@@ -178,9 +178,9 @@ class Ledger:
     def _verified(self) -> Verified:
         return Verified(self._n, self._previous, self._local.size)
 
-    def _save_checkpoint(self) -> None:
-        """Save one where it is due; a disk that is full only makes the next start slower."""
-        if self._n - self._saved < EVERY:
+    def _save_checkpoint(self, due: int = EVERY) -> None:
+        """Save one where so many entries have no other; a disk that is full only makes the next start slower."""
+        if self._n - self._saved < due:
             return
         sha256 = self._digest.hexdigest()
         checkpoint = Checkpoint(self._n, self._previous, self._signature, self._local.size, sha256, self._index)
@@ -216,7 +216,8 @@ class Ledger:
     def _append(self, drafts: Sequence[Draft], *, reach_copy: bool) -> list[Entry]:
         with self._lock:
             entries = self._enter(drafts, reach_copy=reach_copy)
-            self._save_checkpoint()
+            # Also where a run begins and ends: the checkpoint of a short ledger bears witness all the same.
+            self._save_checkpoint(EVERY if entries[-1].kind != "run" else 1)
             return entries
 
     def _enter(self, drafts: Sequence[Draft], *, reach_copy: bool) -> list[Entry]:

@@ -134,11 +134,13 @@ async def test_a_ledger_taken_from_a_backup_is_in_doubt(tmp_path: Path) -> None:
     """What was erased after the backup nobody knows; told once, and the marker of the restore is gone."""
     async with guarded(tmp_path):
         pass
-    (tmp_path / MARKER).write_text('{"set": "one", "swapped": true, "ledger": "from_backup"}')
+    (tmp_path / MARKER).write_text('{"set": "one", "swapped": true, "ledger": "from_backup", "by": "alice"}')
     async with guarded(tmp_path) as (here, guard):
         assert code_of(guard) is ExitCode.REFUSED
         assert "taken from a backup" in (here.ledger.in_doubt or "")
         assert not (tmp_path / MARKER).exists()
+        (entry,) = await here.catalogue.audit_entries()
+        assert (entry["actor"], entry["action"]) == ("alice", "backup.restore")
 
 
 async def test_stores_that_are_newer_than_the_ledger_prove_that_it_was_cut(tmp_path: Path) -> None:
@@ -152,6 +154,18 @@ async def test_stores_that_are_newer_than_the_ledger_prove_that_it_was_cut(tmp_p
     async with guarded(tmp_path) as (here, guard):
         assert code_of(guard) is ExitCode.REFUSED
         assert "shorter" in (here.ledger.in_doubt or "")
+
+
+async def test_the_catalogues_note_of_the_last_run_proves_that_the_ledger_was_cut(tmp_path: Path) -> None:
+    """Nothing was erased and the checkpoint is gone as well: the note is witness enough."""
+    async with guarded(tmp_path):
+        pass
+    old = (tmp_path / "ledger").read_bytes().splitlines(keepends=True)[:2]
+    (tmp_path / "ledger.checkpoint").unlink()
+    for path in (tmp_path / "ledger", tmp_path / "outside" / "ledger"):
+        path.write_bytes(b"".join(old))
+    async with guarded(tmp_path) as (_, guard):
+        assert code_of(guard) is ExitCode.REFUSED
 
 
 async def test_the_brokers_signed_head_closes_the_store_when_the_ledger_was_cut(tmp_path: Path) -> None:

@@ -105,6 +105,21 @@ async def test_a_ledger_shorter_than_its_checkpoint_was_cut(opener: Opener, file
     ledger.close()
 
 
+async def test_the_checkpoint_of_a_run_bears_witness_of_a_short_ledger(
+    opener: Opener, files: tuple[Path, Path]
+) -> None:
+    """A few entries are enough: each run leaves its checkpoint."""
+    ledger = opener()
+    await ledger.append([intent("one")], reach_copy=True)
+    await ledger.append([Draft("run", {"what": "ended"})], reach_copy=False)
+    ledger.close()
+    for path in files:
+        path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
+    again = opener()
+    assert "shorter" in (again.in_doubt or "")
+    again.close()
+
+
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"{}\n", b"[]"])
 async def test_a_broken_checkpoint_only_costs_time(
     opener: Opener, files: tuple[Path, Path], read: list[int], damage: bytes
