@@ -154,15 +154,19 @@ class ProtectionReader:
 
     async def calls_of(self, *, lookup: bytes | None = None, party_id: str | None = None) -> list[str]:
         """Return the calls of an outside party's number, or of a party, that are not erased."""
-        if party_id is not None:
-            query = select(calls.c.call_id).where(calls.c.relationship_id == party_id, calls.c.erasure.is_(None))
-        else:
-            query = (
-                select(calls.c.call_id)
-                .select_from(number_index.join(calls, calls.c.call_id == number_index.c.call_id))
-                .where(number_index.c.lookup == lookup, number_index.c.outside.is_(True), calls.c.erasure.is_(None))
-            )
-        return [row["call_id"] for row in await self._rows(query.distinct())]
+        return [row["call_id"] for row in await self._rows(calls_named(lookup=lookup, party_id=party_id))]
+
+
+def calls_named(*, lookup: bytes | None, party_id: str | None) -> Select[Any]:
+    """Return the query for the calls of an outside party's number, or of a party, that are not erased."""
+    if party_id is not None:
+        return select(calls.c.call_id).where(calls.c.relationship_id == party_id, calls.c.erasure.is_(None))
+    return (
+        select(calls.c.call_id)
+        .select_from(number_index.join(calls, calls.c.call_id == number_index.c.call_id))
+        .where(number_index.c.lookup == lookup, number_index.c.outside.is_(True), calls.c.erasure.is_(None))
+        .distinct()
+    )
 
 
 def protecting(call_ids: Sequence[str]) -> Select[Any]:
@@ -259,25 +263,19 @@ def release(connection: Connection, row: ProtectionRow, due: LedgerDue) -> bool:
 def extend(connection: Connection) -> int:
     """Bring calls that came since under the protections whose rule names their number or party (LAW-52).
 
+    One statement for each rule, so that none of them ever walks through the calls of everybody.
+
     Returns how many came under one.
     """
-    number, party = protections.alias(), protections.alias()
-    of_number = (
-        select(calls.c.call_id, number.c.protection_id)
-        .select_from(
-            number.join(number_index, and_(number_index.c.lookup == number.c.lookup, number_index.c.outside.is_(True)))
-        )
-        .join(calls, calls.c.call_id == number_index.c.call_id)
-        .where(number.c.released_at.is_(None), calls.c.erasure.is_(None))
+    rules = select(protections.c.protection_id, protections.c.lookup, protections.c.party_id).where(
+        _PLACED, or_(protections.c.lookup.is_not(None), protections.c.party_id.is_not(None))
     )
-    of_party = (
-        select(calls.c.call_id, party.c.protection_id)
-        .select_from(party.join(calls, calls.c.relationship_id == party.c.party_id))
-        .where(party.c.released_at.is_(None), calls.c.erasure.is_(None))
-    )
-    found = of_number.union(of_party).subquery()
+    return sum(_extend(connection, *rule) for rule in connection.execute(rules).all())
+
+
+def _extend(connection: Connection, protection_id: str, lookup: bytes | None, party_id: str | None) -> int:
     known = exists(literal(1)).where(
-        protected_calls.c.call_id == found.c.call_id, protected_calls.c.protection_id == found.c.protection_id
+        protected_calls.c.call_id == calls.c.call_id, protected_calls.c.protection_id == protection_id
     )
-    new = select(found.c.call_id, found.c.protection_id).where(~known)
+    new = calls_named(lookup=lookup, party_id=party_id).add_columns(literal(protection_id)).where(~known)
     return connection.execute(insert(protected_calls).from_select(["call_id", "protection_id"], new)).rowcount
