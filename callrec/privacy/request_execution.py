@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -90,6 +90,8 @@ class Execution:
     live: LiveCalls
     beyond_use_until: BeyondUseUntil = no_copies
     hook: Callable[[Point], None] = _no_hook
+    waits_for: dict[str, str] = field(default_factory=dict)
+    """Why a request that is under way goes on later, by its id, in one sentence."""
 
     async def begin(self, row: RequestRow, plan: DeletionPlan, facts: Sequence[ItemFacts], actor: str) -> RequestRow:
         """Let the plan be carried out from now on, whatever happens.
@@ -149,13 +151,17 @@ class Execution:
 
     async def carry_on(self, row: RequestRow) -> RequestRow:
         """Erase, report, read back and verify, as far as it goes now; what fails is told, and tried again later."""
+        before = self.waits_for.pop(row.request_id, None)
         try:
             if row.state == RequestState.EXECUTING:
                 row = await self._erase(row)
             if row.state == RequestState.VERIFYING:
                 row = await self._verify(row)
         except (CallrecError, OSError) as error:
-            log.warning("request %s goes on later: %s", row.request_id, error)
+            self.waits_for[row.request_id] = str(error)
+        why = self.waits_for.get(row.request_id)
+        if why is not None and why != before:
+            log.warning("request %s goes on later: %s", row.request_id, why)
         return row
 
     async def _erase(self, row: RequestRow) -> RequestRow:
@@ -171,12 +177,14 @@ class Execution:
         )
         self.hook(Point.ERASED)
         if failed := _failed(results, self.stores.now()):
+            self.waits_for[row.request_id] = next((one.problem for one in results if one.problem), "a store failed")
             await self._failed(row, failed)
             return row
         if live:
-            log.info("request %s: %d calls are still going on and are erased when they end", row.request_id, len(live))
+            self.waits_for[row.request_id] = f"{len(live)} calls are still going on; they are erased when they end"
             return row
         if not await self._forget_party(row, calls):
+            self.waits_for[row.request_id] = "the party's entry could not be erased yet"
             await self._failed(row, [StoreRow(RELATIONSHIPS, "failed", at=self.stores.now())])
             return row
         self.hook(Point.FORGOTTEN)
@@ -231,7 +239,7 @@ class Execution:
         left = await self._left(row, calls)
         self.hook(Point.READ_BACK)
         if left:
-            log.error("request %s: still there after erasing: %s", row.request_id, "; ".join(left))
+            self.waits_for[row.request_id] = f"still there after erasing: {'; '.join(left)}"
             now = self.stores.now()
             return await self._failed(row, [StoreRow(store, "failed", at=now) for store in sorted(_stores_of(left))])
         erased = [replace(call, action=ERASED) if call.action == ERASE else call for call in calls]

@@ -339,6 +339,9 @@ class RequestBook(RequestReadings):
 
     # How
 
+    def _problem(self, request_id: str) -> str | None:
+        return self._execution.waits_for.get(request_id)
+
     async def _saying(self, row: RequestRow, what: str, words: str) -> bytes:
         key = await self._stores.keys.load(row.key_id)
         file = RequestFile.open(self._stores.keys, key, row).saying(what, words)

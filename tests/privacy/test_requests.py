@@ -346,12 +346,14 @@ async def test_a_live_call_is_stopped_and_goes_with_the_rest(tmp_path: Path) -> 
         shown = await here.requests.execute(request_id, "bob")
         assert shown["state"] == "executing"
         assert here.live.stopped == [live.call_id]
+        assert "still going on" in shown["problem"]
         with pytest.raises(CallNotFound):
             await here.stores.catalogue.get(mine.call_id)
         await here.stores.catalogue.end_call(live.call_id, CallEnd(NOW, "not_recorded", "stop_list"))
         await here.requests.carry_on_unfinished()
         done = await here.requests.show(request_id)
         assert (done["state"], set(done["erased"])) == ("completed", {mine.call_id, live.call_id})
+        assert done["problem"] is None
 
 
 async def test_the_party_goes_with_its_calls(tmp_path: Path) -> None:
@@ -407,6 +409,7 @@ async def test_a_file_that_cannot_be_removed_is_told_and_done_later(tmp_path: Pa
         stubborn.mkdir()
         shown = await here.requests.execute(request_id, "bob")
         assert shown["state"] == "executing"
+        assert shown["problem"]
         assert {one["store"]: one["state"] for one in shown["stores"]}["recordings"] == "failed"
         with pytest.raises(KeyDestroyed):
             await here.stores.keyring.load(mine.audio_key_id or "")
