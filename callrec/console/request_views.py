@@ -76,6 +76,8 @@ def _deadlines(document: Json) -> Iterator[str]:
 
 
 def _afterwards(document: Json) -> Iterator[str]:
+    if document.get("problem"):
+        yield _line("goes on", f"by itself, later: {document['problem']}")
     for call_id in document.get("others_since_approval") or ():
         yield _line("not in it", f"call {call_id[:SHORT_ID]}, which came after the approval; a new request names it")
     for one in document.get("notify") or ():
