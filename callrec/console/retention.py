@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from callrec.console.call_views import SHORT_ID, TO_THE_MINUTE, local
 from callrec.console.dates import read_day
 from callrec.console.options import Group, Output
 from callrec.console.output import compact, pretty, print_document, printable
 from callrec.console.session import Session, with_session
 from callrec.errors import CallrecError, ExitCode, OperatorError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 Json = dict[str, Any]
 
@@ -29,7 +33,7 @@ def retention() -> None:
 def show(session: Session) -> None:
     """Show the classes in force, what waits for an approval, and the last run."""
     document = session.client.get("retention")
-    print_document(document, session.output, lambda: _show_lines(document))
+    print_document(document, session.output, lambda: _show_lines(document, session.zone))
 
 
 @retention.command()
@@ -83,13 +87,14 @@ def approve(session: Session, hash_: str) -> None:
 
 @retention.command()
 @with_session
-def run(session: Session) -> None:
+def run(session: Session) -> int:
     """Delete what is due now; exit code 5 where somebody has to approve it first.
 
     The recorder does this itself every night.
     """
     document = session.client.post("retention", "run")
     print_document(document, session.output, lambda: _run_lines(document))
+    return ExitCode.FAILED if document["unverified"] else ExitCode.DONE
 
 
 def _class(text: str) -> Json:
@@ -156,7 +161,7 @@ def _plan_line(item: Json) -> str:
 
 
 def _plan_sums(sums: Json) -> Iterator[str]:
-    yield f"{sums.get('to_delete', 0)} of {sums.get('rows', 0)} rows would be deleted."
+    yield f"{sums['to_delete']} of {sums['rows']} rows would be deleted."
     yield f"Approve it with: callrec retention approve {sums['hash']}"
 
 
@@ -166,16 +171,33 @@ def _move_line(item: Json) -> str:
 
 
 def _move_sums(sums: Json) -> Iterator[str]:
-    yield "Nothing was changed. " + ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in sums.items())
+    yield f"Nothing was changed. {sums['moved']} of {sums['rows']} rows would go on another day."
+    yield f"{sums['goes_now']} of them would be deleted by a run of {sums['at']}."
 
 
-def _show_lines(document: Json) -> Iterator[str]:
-    for row in document.get("classes", ()):
-        yield f"{row['name']:<18}{row['keep']:<6} from {str(row['from']).replace('_', ' ')}"
-    for name, value in document.items():
-        if name != "classes":
-            yield f"{name.replace('_', ' ') + ':':<18}{value if value is not None else 'none'}"
+def _show_lines(document: Json, zone: ZoneInfo) -> Iterator[str]:
+    for row in document["classes"]:
+        law = "  demanded by law" if row["obligation"] else ""
+        yield f"{row['name']:<18}{row['keep']:<6}from {row['from'].replace('_', ' ')}{law}"
+    share, most = document["guard_percent"], document["guard_count"]
+    yield f"{'guard:':<18}more than {most} calls and more than {share}% at once need an approval"
+    if approval := document["last_approval"]:
+        at = local(approval["approved_at"], zone, TO_THE_MINUTE)
+        yield f"{'last approval:':<18}{approval['approved_by']}, {at}, plan {approval['hash'][:SHORT_ID]}"
+    last = document["last_run"]
+    yield f"{'last run:':<18}{'none yet' if last is None else _run_line(last, zone)}"
+    if document["waits"]:
+        yield f"{'waits:':<18}{document['waits']}"
 
 
-def _run_lines(document: Json) -> Iterator[str]:
-    yield ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in document.items())
+def _run_line(run: Json, zone: ZoneInfo) -> str:
+    at = local(run["ended_at"] or run["begun_at"], zone, TO_THE_MINUTE)
+    return f"{at} by {run['actor']}, {run['state']}: {run['deleted']} of {run['rows']} rows deleted"
+
+
+def _run_lines(run: Json) -> Iterator[str]:
+    yield f"Deleted {run['deleted']} of {run['rows']} rows."
+    if run["spared"]:
+        yield f"Spared {run['spared']}, which something has come to protect since the plan was made."
+    if run["unverified"]:
+        yield f"NOT VERIFIED: {run['unverified']}; callrec status says what keeps them. The next run completes it."

@@ -140,13 +140,34 @@ def test_a_run_that_needs_an_approval_is_exit_code_5(served: Desk) -> None:
     assert last(book)[1][0] == "abc"
 
 
+def test_what_a_run_has_done_is_said_and_what_is_not_verified_fails(served: Desk) -> None:
+    """A run that could not prove that everything is gone is exit code 1."""
+    run = {"run_id": "r", "state": "done", "actor": "ann", "begun_at": "2026-11-28T03:30:00Z", "ended_at": None}
+    run |= {"rows": 9, "to_delete": 3, "deleted": 2, "spared": 1, "unverified": 0, "problem": None}
+    book = served.recorder.promises.retention
+    book.answers["run"] = run
+    out = served.run("retention", "run").out
+    assert out.splitlines()[0] == "Deleted 2 of 9 rows."
+    assert "Spared 1" in out
+    book.answers["run"] = {**run, "unverified": 1}
+    assert served.run("retention", "run").code == 1
+    rows = [{"name": "fca_regulated", "keep": "5y", "from": "call", "obligation": True}]
+    show = {"classes": rows, "guard_percent": 20, "guard_count": 100, "waits": "the first run is a report"}
+    book.answers["show"] = {**show, "last_run": run, "last_approval": None}
+    out = served.run("retention", "show").out
+    assert "fca_regulated     5y    from call  demanded by law" in out
+    assert "last run:         2026-11-28 03:30 by ann, done: 2 of 9 rows deleted" in out
+    assert "waits:            the first run is a report" in out
+
+
 def test_other_classes_are_tried_out(served: Desk) -> None:
     """retention simulate: NAME=KEEP/FROM, as the configuration has it."""
     book = served.recorder.promises.retention
     move = {"call_id": "c0", "before": "2028-01-01", "after": "2027-01-01", "goes_now": True}
-    book.answers["simulate"] = [move, {"rows": 1, "moved": 1}]
+    book.answers["simulate"] = [move, {"at": "2026-11-28", "rows": 3, "moved": 1, "goes_now": 1}]
     ran = served.run("retention", "simulate", "--class", "unmatched=1y", "--class", "customer=0d/relationship_end")
     assert "c0  2028-01-01 -> 2027-01-01  goes with the next run" in ran.out
+    assert "1 of 3 rows would go on another day" in ran.out
     classes = last(book)[1][0]
     assert [row["from"] for row in classes] == ["call", "relationship_end"]
     assert served.run("retention", "simulate", "--class", "unmatched").code == 2
