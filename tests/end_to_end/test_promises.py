@@ -153,6 +153,35 @@ def test_whoever_is_stopped_is_not_recorded_again(house: House) -> None:
     assert again["outcome_reason"] == "complete"
 
 
+def test_retention_deletes_what_is_due_once_somebody_has_approved_it(house: House) -> None:
+    """LAW-56, LAW-61: explained, planned, refused, approved by name, deleted; a customer's call stays."""
+    recorder = house.recorder
+    hers, his = talked(house, ANN, BOB)
+    recorder.must("relationship", "set", "C-1", "--number", BOB, "--name", NAME)
+    explained = recorder.must("retention", "explain", hers["call_id"][:8], "--json").json
+    assert (explained["verdict"], explained["delete_on"]) == ("keep", hers["delete_on"])
+    assert recorder.must("retention", "explain", his["call_id"], "--json").json["delete_on"] is None
+    assert recorder.must("retention", "plan", "--json").json["items"] == []
+    plan = recorder.must("retention", "plan", "--at", "in 30 months", "--json").json
+    assert [item["call_id"] for item in plan["items"]] == [hers["call_id"]]
+    moved = recorder.must("retention", "simulate", "--class", "unmatched=1y", "--json").json
+    assert [item["call_id"] for item in moved["items"]] == [hers["call_id"]]
+
+    recorder.stop()
+    house.plan.environment["CALLREC_CLOCK_OFFSET"] = str(int(timedelta(days=900).total_seconds()))
+    recorder.restart()
+    refused = recorder.run("retention", "run")
+    assert (refused.code, "first run is a report" in refused.err) == (5, True)
+    assert len(recorder.find()) == 2
+    due = recorder.must("retention", "plan", "--json").json
+    assert due["hash"] == plan["hash"]
+    assert recorder.run("retention", "approve", "0" * 64).code == 5
+    recorder.must("retention", "approve", due["hash"])
+    assert recorder.must("retention", "run", "--json").json["deleted"] == 1
+    assert [item["call_id"] for item in recorder.find()] == [his["call_id"]]
+    assert "retention.run" in recorder.must("audit", "list", "--action", "retention").out.decode()
+
+
 def test_a_deadline_is_told_with_and_without_a_recorder(house: House) -> None:
     """LAW-76: exit code 1 and a line for the monitoring system, also while the recorder is down."""
     recorder = house.recorder
