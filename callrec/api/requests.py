@@ -183,7 +183,7 @@ async def tick(parts: Parts, actor: MayKeepPromises, request: str, given: Tick) 
 async def letter(parts: Parts, actor: MayKeepPromises, request: str, kind: str) -> JsonReply:
     """Return a letter to the person, as text: acknowledgement, completion, refusal or extension."""
     document = await parts.recorder.promises.requests.letter(request, kind)
-    await parts.recorder.audit(actor.name, "request.letter", {"kind": kind})
+    await parts.recorder.audit(actor.name, "request.letter", {"request_id": document["id"], "kind": kind})
     return JsonReply(document)
 
 
@@ -191,5 +191,5 @@ async def letter(parts: Parts, actor: MayKeepPromises, request: str, kind: str) 
 async def certificate(parts: Parts, actor: MayKeepPromises, request: str) -> JsonReply:
     """Return the signed certificate of what was erased; it names nobody."""
     document = await parts.recorder.promises.requests.certificate(request)
-    await parts.recorder.audit(actor.name, "request.certificate", {})
+    await parts.recorder.audit(actor.name, "request.certificate", {"request_id": document["request_id"]})
     return JsonReply(document)

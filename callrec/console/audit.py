@@ -24,7 +24,7 @@ def audit() -> None:
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="NUMBER", help="Entries with a higher number.")
 @click.option("--actor", metavar="USER", help="What this OS user did.")
 @click.option("--action", metavar="WORD", help="Actions that begin with this word, such as request or delete.")
-@click.option("--call", metavar="ID", help="What was done to this call.")
+@click.option("--about", metavar="ID", help="What was done to this call or request.")
 @with_session
 def list_entries(session: Session, after: int, **conditions: str | None) -> None:
     """List what was done, in order. What was said about an erased call is gone with it; that it was done is not."""
@@ -38,7 +38,7 @@ def list_entries(session: Session, after: int, **conditions: str | None) -> None
         Column("AT", lambda item: local(item["at"], session.zone, WHOLE)),
         Column("WHO", lambda item: str(item["actor"])),
         Column("ACTION", lambda item: str(item["action"])),
-        Column("CALL", lambda item: str(item["subject"] or NOTHING)[:SHORT_ID]),
+        Column("ABOUT", lambda item: str(item["subject"] or NOTHING)[:SHORT_ID]),
         Column("DETAIL", lambda item: NOTHING if item["detail"] is None else compact(item["detail"]), text=True),
     )
     print_items(list(entries), session.output, columns, empty="There is no such entry.")
@@ -61,9 +61,9 @@ def _entries(session: Session, after: int) -> Iterator[dict[str, Any]]:
 
 
 def _fits(entry: dict[str, Any], conditions: dict[str, str | None]) -> bool:
-    actor, action, call = conditions["actor"], conditions["action"], conditions["call"]
+    actor, action, about = conditions["actor"], conditions["action"], conditions["about"]
     return (
         (actor is None or entry["actor"] == actor)
         and (action is None or str(entry["action"]).startswith(action))
-        and (call is None or str(entry["subject"] or "").startswith(call))
+        and (about is None or str(entry["subject"] or "").startswith(about))
     )

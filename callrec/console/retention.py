@@ -162,7 +162,10 @@ def _plan_line(item: Json) -> str:
 
 def _plan_sums(sums: Json) -> Iterator[str]:
     yield f"{sums['to_delete']} of {sums['rows']} rows would be deleted."
-    yield f"Approve it with: callrec retention approve {sums['hash']}"
+    if sums["to_delete"]:
+        yield f"Approve it with: callrec retention approve {sums['hash']}"
+    else:
+        yield f"Nothing needs an approval (plan {sums['hash']})."
 
 
 def _move_line(item: Json) -> str:

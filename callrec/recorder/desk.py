@@ -192,8 +192,8 @@ class Desk:
         await self._tools.stores.catalogue.wait_for_events(after)
 
     async def audit(self, actor: str, action: str, detail: Mapping[str, Any]) -> None:
-        """Write down who did what."""
-        subject = detail.get("call_id")
+        """Write down who did what, and to which call or request."""
+        subject = detail.get("call_id", detail.get("request_id"))
         entry = AuditEntry(actor, action, subject if isinstance(subject, str) else None, detail)
         await self._tools.stores.catalogue.record_audit(entry)
 

@@ -103,12 +103,16 @@ async def test_every_step_of_a_request_reaches_the_book(
 
 async def test_papers_and_lists_are_written_down_as_read(api: Served) -> None:
     """LAW-10, LAW-14: who looked at a request stands in the audit trail, without a name or number."""
-    api.recorder.promises.requests.answers |= {"letter": {"text": "Dear Ann"}, "certificate": {"a": 1}}
+    api.recorder.promises.requests.answers |= {
+        "letter": {"id": "1f2e", "text": "Dear Ann"},
+        "certificate": {"request_id": "1f2e"},
+    }
     assert (await api.get("/requests", open=True)).json() == {"items": [REQUEST], "next": None}
     assert api.recorder.promises.requests.last == ("list", (True,), {})
-    assert (await api.get("/requests/1f2e/letters/completion")).json() == {"text": "Dear Ann"}
-    assert (await api.get("/requests/1f2e/certificate")).json() == {"a": 1}
+    assert (await api.get("/requests/1f2e/letters/completion")).json()["text"] == "Dear Ann"
+    assert (await api.get("/requests/1f2e/certificate")).json() == {"request_id": "1f2e"}
     assert (await api.get("/requests/1f2e")).json() == REQUEST
+    assert all("request_id" in detail for _, action, detail in api.recorder.audited if action != "request.list")
     said = [action for _, action, _ in api.recorder.audited]
     assert said == ["request.list", "request.letter", "request.certificate", "request.show"]
 

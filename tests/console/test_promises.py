@@ -108,7 +108,10 @@ def test_a_plan_is_one_document_for_programs(served: Desk) -> None:
         "c0,delete,period",
     ]
     assert [json.loads(line) for line in served.run("retention", "plan", "-o", "jsonl").out.splitlines()][:3] == items
-    assert "3 of 9 rows would be deleted." in served.run("retention", "plan").out
+    assert (
+        "3 of 9 rows would be deleted.\nApprove it with: callrec retention approve abc"
+        in served.run("retention", "plan").out
+    )
     book.answers["plan"] = [{"hash": "abc", "rows": 0, "to_delete": 0}]
     assert served.run("retention", "plan", "--json").document["items"] == []
 
@@ -277,15 +280,18 @@ def test_requests_are_listed_the_urgent_ones_first(served: Desk) -> None:
 def test_a_letter_and_a_certificate_become_files(served: Desk) -> None:
     """--to writes them whole, readable for this user only; otherwise they are printed."""
     book = served.recorder.promises.requests
-    book.answers |= {"letter": {"kind": "completion", "text": "Dear Ann,\n"}, "certificate": {"format": "x", "v": 1}}
+    book.answers |= {
+        "letter": {"id": "1f2e", "kind": "completion", "text": "Dear Ann,\n"},
+        "certificate": {"request_id": "1f2e", "v": 1},
+    }
     assert served.run("request", "letter", "1f", "completion").out == "Dear Ann,\n"
     file = served.folder / "letter.txt"
     assert served.run("request", "letter", "1f", "completion", "--to", file).code == 0
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("Dear Ann,\n", 0o600)
     file = served.folder / "certificate.json"
     assert served.run("request", "certificate", "1f", "--to", file).code == 0
-    assert json.loads(file.read_text()) == {"format": "x", "v": 1}
-    assert served.run("request", "certificate", "1f").document == {"format": "x", "v": 1}
+    assert json.loads(file.read_text()) == {"request_id": "1f2e", "v": 1}
+    assert served.run("request", "certificate", "1f").document == {"request_id": "1f2e", "v": 1}
     assert served.run("request", "certificate", "1f", "--to", Path("/nowhere/c.json")).code == 1
     for wrong in ((), ("1f", "--verify", file), ("--verify", file)):
         assert served.run("request", "certificate", *wrong).code == 2
