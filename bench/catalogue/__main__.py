@@ -1,7 +1,8 @@
 """What the catalogue costs: `python -m bench.catalogue [--rows N] [--folder DIR]`.
 
 Prints the processor time of a call (begin, three changes in two transactions, end), commit latency at 50 calls a
-second, and how long searches take among N rows. Rows are real: sealed identities, keyed indices.
+second, and how long searches take among N rows; how long it takes to judge them all for retention, with the memory that
+takes, and to make a person with 200 recordings unreadable. Rows are real: sealed identities, keyed indices.
 """
 
 from __future__ import annotations
@@ -13,15 +14,30 @@ import resource
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from callrec.catalogue import CallChange, CallEnd, CallIdentity, Catalogue, Event, FindQuery, NewCall, Options
+from callrec.catalogue import (
+    CallChange,
+    CallEnd,
+    CallIdentity,
+    Catalogue,
+    Event,
+    FindQuery,
+    NewCall,
+    Options,
+    Part,
+)
 from callrec.catalogue.live import INSERT_CALL, INSERT_NAMES, INSERT_NUMBERS, RowMaker
 from callrec.catalogue.writer import Change, Numbers, Step
 from callrec.clock import SystemClock
 from callrec.identifiers import new_call_reference, new_id
 from callrec.privacy import Eraser, Reason
+from callrec.privacy.erasing import Step as ErasingStep
+from callrec.privacy.promise_stores import PromiseStores
+from callrec.privacy.retention_plan import Tally
+from callrec.privacy.retention_sweep import Sweep
+from callrec.settings import Settings
 from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.keyring_errors import KeysUnavailable
 from callrec.vault.ledger import Ledger
@@ -167,15 +183,65 @@ async def measure_finding(catalogue: Catalogue) -> None:
     print(f"  by id: {(time.perf_counter() - begun) * 1000:.1f} ms")
 
 
-async def measure_erasing(catalogue: Catalogue, eraser: Eraser, keyring: Keyring) -> None:
-    latencies: list[float] = []
-    for n in range(200):
-        await one_call(catalogue, keyring, n, latencies)
-    page = await catalogue.find(FindQuery(limit=200, until=START + timedelta(hours=2)))
+async def measure_sweep(catalogue: Catalogue) -> None:
+    """Judge every row for retention as a plan does: once for today, and for a day on which nearly all would go."""
+    sweep = Sweep(PromiseStores(catalogue, SystemClock(), Settings))
+    for day in (date.today(), date(2100, 1, 1)):  # noqa: DTZ011 - any day will do
+        before, processor, begun = resident(), time.process_time(), time.perf_counter()
+        longest, tally, last = 0.0, Tally(), time.perf_counter()
+        async for _ in sweep.verdicts(day, sweep.policy, tally):
+            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+        taken, processor = time.perf_counter() - begun, time.process_time() - processor
+        print(
+            f"  {tally.summary.rows} rows judged for {day} in {taken:.1f} s ({processor:.1f} s processor), "
+            f"{tally.summary.to_delete} to delete; memory {before:.0f} MB before, {resident():.0f} MB after; "
+            f"longest page {longest * 1000:.0f} ms"
+        )
+
+
+def resident() -> float:
+    """Return the megabytes this process holds now."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+async def measure_erasing(catalogue: Catalogue, eraser: TimedEraser, keyring: Keyring, recordings: Path) -> None:
+    ids = [await recorded_call(catalogue, keyring, n, recordings) for n in range(200)]
     begun = time.perf_counter()
-    results = await eraser.erase([item["call_id"] for item in page.items], reason=Reason.DELETE, authoriser="bench")
+    results = await eraser.erase(ids, reason=Reason.DELETE, authoriser="bench")
     taken = time.perf_counter() - begun
-    print(f"  {len(results)} calls erased and verified ({all(r.verified for r in results)}) in {taken * 1000:.0f} ms")
+    print(
+        f"  a person with {len(results)} recordings: unreadable after {(eraser.keys_gone - begun) * 1000:.0f} ms, "
+        f"everything gone and verified ({all(r.verified for r in results)}) after {taken * 1000:.0f} ms"
+    )
+
+
+class TimedEraser(Eraser):
+    """Notes when the keys are gone: from then on nobody can read anything."""
+
+    def __init__(self, catalogue: Catalogue, keyring: Keyring, ledger: Ledger, recordings: Path) -> None:
+        super().__init__(catalogue, keyring, ledger, recordings, self._note)
+        self.keys_gone = 0.0
+
+    def _note(self, step: ErasingStep) -> None:
+        if step is ErasingStep.KEYS:
+            self.keys_gone = time.perf_counter()
+
+
+async def recorded_call(catalogue: Catalogue, keyring: Keyring, n: int, recordings: Path) -> str:
+    """Store a call of one caller, with a file of 100 KB."""
+    new = new_call(n, keyring.take_call_keys())
+    recording_id, folder = new_id(), f"{new.started_at:%Y/%m/%d}"
+    part = Part(recording_id, 1, f"{folder}/{recording_id}.1.crec", 3)
+    (recordings / folder).mkdir(parents=True, exist_ok=True)
+    (recordings / part.path).write_bytes(b"c" * 100_000)
+    await catalogue.open_call(new, [Event("call", "started", new.call_id)])
+    answered = CallChange(
+        answered_at=new.started_at, recording_started_at=new.started_at, recording_id=recording_id, parts=(part,)
+    )
+    await catalogue.change_call(new.call_id, answered, [Event("recording", "started", new.call_id)])
+    await catalogue.end_call(new.call_id, end_of(new), [Event("call", "ended", new.call_id)])
+    return new.call_id
 
 
 def size_of(folder: Path) -> float:
@@ -196,8 +262,10 @@ async def run(folder: Path, rows: int) -> None:
     size = size_of(folder)
     print(f"{rows} rows, {size:.0f} MB; peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
     await measure_finding(catalogue)
+    await measure_sweep(catalogue)
     await measure_calls(catalogue, keyring, 500, 50)
-    await measure_erasing(catalogue, Eraser(catalogue, keyring, ledger, folder / "recordings"), keyring)
+    recordings = folder / "recordings"
+    await measure_erasing(catalogue, TimedEraser(catalogue, keyring, ledger, recordings), keyring, recordings)
     await catalogue.close()
     ledger.close()
     keyring.close()
