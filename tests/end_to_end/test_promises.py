@@ -143,6 +143,7 @@ def test_whoever_is_stopped_is_not_recorded_again(house: House) -> None:
     talk = house.dial(ANN)
     house.reach_desk(talk)
     house.pick_up(talk)
+    house.hear_notice(talk)  # the desk's answer: there is no notice
     talk.hang_up()
     assert house.item_of(talk)["outcome_reason"] == "stop_list"
     (listed,) = recorder.must("stop", "list", "--json").json["items"]
