@@ -204,9 +204,9 @@ class Publisher:
     async def _announce(self, client: aiomqtt.Client) -> None:
         """Say that we are here, and what holds now: the broker may have forgotten all of it."""
         await self._retain(client, self._topics.state, ONLINE)
+        await self._read_back(client)
         self._state, self._reason = BrokerState.CONNECTED, ""
         log.info("broker %s: connected", self._url)
-        await self._read_back(client)
         self._info = {}
         await self._refresh(client)
 
@@ -218,13 +218,11 @@ class Publisher:
         """
         if self._hear is None:
             return
-        topics = (self._topics.info, self._topics.state)
+        topics = [self._topics.info, self._topics.state]
         self._retained.expect(*topics)
-        for topic in topics:
-            await client.subscribe(topic, qos=1)
+        await client.subscribe([(topic, 1) for topic in topics])
         await _happened(self._retained.come, self._pace.read_back_s)
-        for topic in topics:
-            await client.unsubscribe(topic)
+        await client.unsubscribe(topics)
         if (info := self._retained.document) is not None:
             await self._hear(info)
         self._hear = None

@@ -72,6 +72,7 @@ def test_a_kill_between_commit_and_publish_loses_nothing(tmp_path: Path, rounds:
             # Every second time the broker takes what it is sent and answers nothing, else the kill comes as it may.
             silent = number % 2 == 0
             if silent:
+                wait_until(lambda: house.recorder.status_now()["broker"] == "connected", "events leave")
                 broker.signal(signal.SIGSTOP)
             quick_call(house, number)
             if silent:
