@@ -27,6 +27,12 @@ def one_person_decides(recorder: Recorder) -> None:
     recorder.configuration.write_text(text.replace("[privacy]\n", "[privacy]\nfour_eyes = false\n"))
 
 
+def start(recorder: Recorder) -> None:
+    """Start again, however busy the machine is: these tests hold no limit of time."""
+    recorder.start(wait=False)
+    recorder.wait_ready(90)
+
+
 def ask(recorder: Recorder, method: str, path: str, document: Any = None) -> tuple[int, Any]:
     """Ask the API without the half second that starting a command takes; return status and document."""
     address = recorder.directory / "api.sock"
@@ -117,8 +123,8 @@ def test_a_recorder_killed_while_it_erases_is_all_or_nothing() -> None:
             threading.Event().wait(chance.uniform(0, 0.12))
             recorder.kill()
             execute.join()
-            recorder.restart()
-            wait_until(lambda wanted=request_id: _settled(recorder, wanted), "it is all or nothing", 20)
+            start(recorder)
+            wait_until(lambda wanted=request_id: _settled(recorder, wanted), "it is all or nothing", 60)
             document = shown(recorder, request_id)
             states.append(document["state"])
             there = recorder.run("show", call_id).code
@@ -135,3 +141,48 @@ def _execute(recorder: Recorder, request_id: str) -> None:
 
 def _settled(recorder: Recorder, request_id: str) -> bool:
     return shown(recorder, request_id)["state"] in {"completed", "authorised"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_each_alert_is_told_once_over_restarts_in_simulated_time() -> None:
+    """Days pass while nothing runs (CALLREC_CLOCK_OFFSET); each level is told at the next start, and once."""
+    with Recorder(Plan()) as recorder:
+        recorder.stop()
+        one_person_decides(recorder)
+        stock(recorder, 1, 1)
+        recorder.restart()
+        status, request = ask(recorder, "POST", "requests", {"number": "+442079460700", "channel": "post"})
+        assert status < 300, request
+        for days in (8, 8, 22, 26, 29, 29):
+            recorder.stop()
+            recorder.plan.environment["CALLREC_CLOCK_OFFSET"] = str(days * 86_400)
+            start(recorder)
+            wait_until(lambda wanted=days: _age_told(recorder) >= min(wanted - 1, 28), "what is due is told", 60)
+        told = [event["data"] for event in _alerts(recorder) if event["data"]["clock"] == "promise"]
+    # An alert waits for 08:00: what is due on the last day is told a day later where the test runs earlier.
+    assert [(one["level"], one["age_days"] in {8, 22, 26, 29}) for one in told[:3]] == [
+        ("amber", True),
+        ("red", True),
+        ("critical", True),
+    ]
+    assert {one["id"] for one in told} == {request["id"]}
+    assert (
+        len([one for one in told if one["level"] == "amber"])
+        == len([one for one in told if one["level"] == "red"])
+        == 1
+    )
+
+
+def _alerts(recorder: Recorder) -> list[dict[str, Any]]:
+    lines = recorder.must("events", "tail", "--after", "0", "--json").out.decode().splitlines()
+    return [
+        event
+        for line in lines
+        if ".request.due_soon." in line or ".request.overdue." in line
+        for event in [json.loads(line)]
+    ]
+
+
+def _age_told(recorder: Recorder) -> int:
+    return max((event["data"]["age_days"] for event in _alerts(recorder)), default=0)
