@@ -136,6 +136,7 @@ def test_what_the_readme_tells_an_operator_to_type_works(office: Office) -> None
     assert office.house.recorder.run("show", office.names["K7PW2QM"]).code == 3
 
 
+@pytest.mark.timeout(300)  # eighty commands, each a process of its own
 def test_every_example_of_the_commands_works(office: Office) -> None:
     """docs/commands.md: every example, in the order of the page, ends with exit code 0."""
     assert set(NOT_HERE) <= set(EXAMPLES)
