@@ -251,7 +251,9 @@ def size_of(folder: Path) -> float:
 async def run(folder: Path, rows: int) -> None:
     keyring = Keyring.open(folder / "keyring.db", MasterKey(b"b" * 32), create=True)
     ledger = Ledger.open(folder / "ledger", folder / "outside" / "ledger", keyring.system_key("signing"), SystemClock())
-    catalogue = await Catalogue.open(folder / "catalogue.db", keyring, Options(ledger=ledger), strict=True)
+    catalogue = await Catalogue.open(
+        folder / "catalogue.db", keyring, Options(ledger=ledger, open_patience_s=60, patience_s=60), strict=True
+    )
     latencies: list[float] = []
     for n in range(20):
         await one_call(catalogue, keyring, n, latencies)

@@ -20,7 +20,8 @@ from callrec.catalogue.protection_tables import protected_calls, protections
 from callrec.catalogue.request_tables import request_calls, requests
 from callrec.catalogue.tables import calls
 
-A_PAGE = 1000
+A_PAGE = 500
+"""Of more, the recorder would keep calls waiting while it judges them; of fewer, a sweep takes longer."""
 _IDS_A_STATEMENT = 500
 _ERASE = "erase"
 """What a request's plan says of a call that goes."""
