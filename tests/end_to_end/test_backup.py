@@ -255,6 +255,7 @@ def test_promises_that_a_restore_lost_stop_recording_until_entered_again() -> No
         passed.hang_up()
         assert house.item_of(passed)["outcome_reason"] == "storage_unavailable"
         assert recorder.run("show", item["call_id"]).code == 0
+        assert recorder.run("retention", "run").code == 5
         recorder.must(*stop)
         assert not recorder.status()["recording"]
         recorder.must(*request)
