@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from callrec.privacy.protection_book import ProtectionBook
 from callrec.privacy.relationships import Relationships
 from callrec.privacy.request_watch import RequestWatch
 from callrec.privacy.requests import RequestBook
+from callrec.privacy.retention_runs import RetentionBook
 
 
 @dataclass(slots=True)
@@ -23,4 +23,4 @@ class Promises:
     requests: RequestBook = field(init=False)
     watch: RequestWatch = field(init=False)
     """The eyes on the clocks of requests."""
-    retention: Any = field(init=False)
+    retention: RetentionBook = field(init=False)
