@@ -176,7 +176,8 @@ def accept(recorder: Recorder) -> None:
     wait_until(lambda: not recorder.status_now()["problems"], "nothing is left to be looked at", 10)
 
 
-@pytest.mark.parametrize("damage", ["missing", pytest.param("altered", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("damage", ["missing", "altered"])
 def test_a_lost_ledger_closes_the_store_until_a_person_accepts_it(damage: str) -> None:
     """Calls go on and are recorded; nobody finds, plays or exports anything before; restarts change nothing."""
     with House() as house:
@@ -200,6 +201,7 @@ def test_a_lost_ledger_closes_the_store_until_a_person_accepts_it(damage: str) -
         house.check_exports([talk, meanwhile], [house.item_of(one) for one in (talk, meanwhile)])
 
 
+@pytest.mark.long
 @pytest.mark.peer
 def test_the_broker_remembers_a_ledger_that_was_cut(tmp_path: Path) -> None:
     """Ledger and copy are both put back to an older state: the signed head in `info` is the only witness left."""
@@ -231,6 +233,7 @@ def test_the_broker_remembers_a_ledger_that_was_cut(tmp_path: Path) -> None:
         assert recorder.run("find").code == 0
 
 
+@pytest.mark.long
 def test_promises_that_a_restore_lost_stop_recording_until_entered_again() -> None:
     """A stop, a hold and a request made after the backup: all are named; calls pass; each is entered again."""
     with House() as house:
@@ -296,6 +299,7 @@ def kill_a_restore(recorder: Recorder, after_s: float) -> None:
             process.send_signal(signal.SIGKILL)
 
 
+@pytest.mark.long
 def test_a_new_master_key_opens_everything_old() -> None:
     """`keys rotate` between two runs: what was recorded before is heard, and what comes after."""
     with House() as house:
@@ -312,6 +316,7 @@ def test_a_new_master_key_opens_everything_old() -> None:
         house.check_exports([before, after], [house.item_of(one) for one in (before, after)])
 
 
+@pytest.mark.long
 def test_a_copy_of_the_keys_is_made_beside_a_running_recorder() -> None:
     """Without catalogue, recordings or master key; known to the list of copies."""
     with House() as house:
@@ -324,6 +329,7 @@ def test_a_copy_of_the_keys_is_made_beside_a_running_recorder() -> None:
         assert recorder.run("backup", "restore", str(backup(recorder))).code == 75
 
 
+@pytest.mark.long
 def test_a_backup_without_a_recorder_is_the_same() -> None:
     """Made directly, under the lock, and restored onto an empty machine."""
     with House() as house:

@@ -362,6 +362,7 @@ def test_a_kill_over_a_blocked_disk_loses_no_more_than_the_disk_did() -> None:
             assert spoken - (piece.in_voice + piece.length) / 160 <= LAST_SECOND_PACKETS
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 def test_what_a_kill_left_is_put_right_when_the_disk_is_back() -> None:
     """kill -9 under live calls, and again over a full state disk: rows and audio wait for it, and nothing is lost."""

@@ -78,6 +78,7 @@ def test_nothing_from_before_the_desk_answered_is_kept(house: House) -> None:
     assert kept[0].in_voice >= (before - 5) * 160, "the recording begins with what was said before the desk answered"
 
 
+@pytest.mark.alone
 def test_twenty_calls_at_once(house: House) -> None:
     """Twenty callers at the same time: twenty rows, and every export is exact on both channels."""
     callers = [f"+4477009002{number:02}" for number in range(20)]
