@@ -59,7 +59,7 @@ def unpublished(house: House) -> int:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("rounds", [4, pytest.param(50, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [10, pytest.param(50, marks=pytest.mark.long)])
 def test_a_kill_between_commit_and_publish_loses_nothing(tmp_path: Path, rounds: int) -> None:
     """kill -9 while events are durable and not acknowledged: each arrives, in order, again only with its own id."""
     with (
