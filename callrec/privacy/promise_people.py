@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from callrec.calling_line import mask, normalise_query
 from callrec.catalogue.indexing import IndexKeys, keyed_hash
 from callrec.errors import ExitCode, OperatorError
+
+T = TypeVar("T")
 
 
 class Parties(Protocol):
@@ -69,7 +71,7 @@ def usage(message: str) -> OperatorError:
     return OperatorError(message, exit_code=ExitCode.USAGE)
 
 
-def the_one(found: list[Any], prefix: str, what: str) -> Any:
+def the_one(found: Sequence[T], prefix: str, what: str) -> T:
     """Return the one row that a prefix of an id names.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,8 +26,14 @@ class RecordingFiles:
         """
         folders = self._folders(parts, started_at)
         if folders is None:
-            return sorted(self._folder.rglob(f"{recording_id}.*"))
+            return self.anywhere({recording_id})
         return sorted(path for folder in folders for path in folder.glob(f"{recording_id}.*"))
+
+    def anywhere(self, recording_ids: Collection[str]) -> list[Path]:
+        """Return every file that bears one of the random ids, in whatever folder it lies: one walk through all."""
+        if not recording_ids:
+            return []
+        return sorted(path for path in self._folder.rglob("*.*") if path.name.partition(".")[0] in recording_ids)
 
     def _folders(self, parts: Iterable[Part], started_at: datetime | None) -> set[Path] | None:
         """Return the date folders to look in, None if nothing says which."""

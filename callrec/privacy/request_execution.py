@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from callrec.catalogue.requests import CallRow, RequestRow, RequestWrite, StoreRow
 from callrec.errors import CallrecError
-from callrec.privacy.erasing import ErasedCall, Reason
+from callrec.privacy.erasing import ErasedCall, Reason, no_hook
 from callrec.privacy.grounds import ground_of
 from callrec.privacy.plans import DeletionPlan, ItemFacts, PlanItem, check_plan, require_fresh
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.protections import Protection
+from callrec.privacy.recording_files import RecordingFiles
 from callrec.privacy.request_finding import Finder
 from callrec.privacy.request_steps import Changes, Steps
 from callrec.privacy.request_table import RequestInput, RequestState
@@ -76,10 +76,6 @@ def no_copies(erased_at: datetime, zone: ZoneInfo) -> date | None:
     return None
 
 
-def _no_hook(point: Point) -> None:
-    del point
-
-
 @dataclass(slots=True)
 class Execution:
     """Executes requests."""
@@ -89,7 +85,7 @@ class Execution:
     finder: Finder
     live: LiveCalls
     beyond_use_until: BeyondUseUntil = no_copies
-    hook: Callable[[Point], None] = _no_hook
+    hook: Callable[[Point], None] = no_hook
     waits_for: dict[str, str] = field(default_factory=dict)
     """Why a request that is under way goes on later, by its id, in one sentence."""
 
@@ -200,7 +196,7 @@ class Execution:
         calls = [
             replace(call, action=KEEP, reason=held[call.call_id]) if call.call_id in held else call for call in calls
         ]
-        await self.steps.note(self._write(row, calls=calls))
+        await self.steps.note(RequestWrite(row.request_id, calls=calls))
         return calls
 
     async def _forget_party(self, row: RequestRow, calls: Sequence[CallRow]) -> bool:
@@ -262,8 +258,8 @@ class Execution:
         keys, recordings = await self._promised(row)
         left = [f"{KEYRING}: key {key}" for key in await self.stores.keys.existing(keys)]
         left += [f"{KEYRING}: key {key}" for key in await self.stores.keys.load_many(keys)]
-        folder = self.stores.settings().paths.recordings
-        left += [f"{RECORDINGS}: file {name}" for name in await asyncio.to_thread(_files_of, folder, recordings)]
+        files = RecordingFiles(self.stores.settings().paths.recordings)
+        left += [f"{RECORDINGS}: file {path.name}" for path in await asyncio.to_thread(files.anywhere, recordings)]
         left += [f"{CATALOGUE}: {text}" for text in await self.stores.catalogue.leftovers(ids)]
         left += [f"{CATALOGUE}: call {one.call_id}" for one in await self.steps.reader.call_states(ids)]
         if row.party_id is not None and not any(call.action == KEEP for call in calls):
@@ -285,10 +281,6 @@ class Execution:
         now = self.stores.now()
         until = self.beyond_use_until(row.executed_at or now, self.stores.zone)
         return StoreRow(BACKUPS, "not_present" if until is None else "beyond_use", until, now)
-
-    @staticmethod
-    def _write(row: RequestRow, *, calls: Sequence[CallRow]) -> RequestWrite:
-        return RequestWrite(row.request_id, calls=calls)
 
 
 def _verified(kept: Sequence[CallRow]) -> RequestInput:
@@ -318,10 +310,3 @@ def _reported(store: StoreRow, now: datetime, *, keeps: bool) -> StoreRow:
 
 def _stores_of(left: Iterable[str]) -> set[str]:
     return {text.partition(":")[0] for text in left}
-
-
-def _files_of(folder: Path, recordings: set[str]) -> list[str]:
-    """Return the files under a folder that bear one of the ids. Blocking."""
-    if not recordings:
-        return []
-    return sorted(path.name for path in folder.rglob("*") if path.name.partition(".")[0] in recordings)

@@ -15,6 +15,7 @@ from callrec.clock import rfc3339
 from callrec.errors import CallrecError, ExitCode, OperatorError
 from callrec.identifiers import new_id
 from callrec.privacy.clocks import check_extension
+from callrec.privacy.erasing import no_hook
 from callrec.privacy.grounds import ground_of, read_ground
 from callrec.privacy.plans import DeletionPlan, ItemAction
 from callrec.privacy.promise_people import usage
@@ -44,10 +45,6 @@ ITSELF = "callrec"
 """Who acts where nobody commanded it."""
 
 
-def _no_hook(point: Point) -> None:
-    del point
-
-
 class RequestBook(RequestReadings):
     """The deletion requests of one node; each method returns a document for people and programs."""
 
@@ -59,7 +56,7 @@ class RequestBook(RequestReadings):
         live: LiveCalls,
         *,
         beyond_use_until: BeyondUseUntil = no_copies,
-        hook: Callable[[Point], None] = _no_hook,
+        hook: Callable[[Point], None] = no_hook,
     ) -> None:
         """Make the book.
 

@@ -23,7 +23,7 @@ from callrec.catalogue.retention_runs import (
     settle_due,
 )
 from callrec.errors import ExitCode, OperatorError
-from callrec.privacy.erasing import ErasedCall, Reason
+from callrec.privacy.erasing import ErasedCall, Reason, no_hook
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.retention_plan import Tally, goes
 from callrec.privacy.retention_sweep import Sweep
@@ -43,11 +43,6 @@ class RunPoint(StrEnum):
     GATHERED = "gathered"
     ERASED = "erased"
     SETTLED = "settled"
-
-
-def no_hook(point: RunPoint) -> None:
-    """Do nothing."""
-    del point
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from callrec.catalogue.values import AuditEntry
 from callrec.clock import rfc3339
 from callrec.errors import ExitCode, OperatorError
 from callrec.identifiers import new_id
+from callrec.privacy.erasing import no_hook
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.retention import Action
 from callrec.privacy.retention_classes import RetentionPolicy
-from callrec.privacy.retention_execution import Execution, RunPoint, no_hook
+from callrec.privacy.retention_execution import Execution, RunPoint
 from callrec.privacy.retention_plan import Guard, RunFacts, Tally, check_run, goes, moves
 from callrec.privacy.retention_sweep import Sweep
 from callrec.settings import CalendarPeriod, RetentionStart

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -12,6 +11,7 @@ from typing import Any
 from callrec.errors import CallrecError, ExitCode, OperatorError
 from callrec.privacy.backups import Backups
 from callrec.recorder.backup_process import run_job
+from callrec.recorder.rounds import keep_on
 from callrec.recorder.stores import Stores
 
 log = logging.getLogger("callrec.backups")
@@ -80,10 +80,11 @@ class BackupDesk:
 
     async def run(self) -> None:
         """Remove copies whose time is over, for ever."""
-        while True:
-            if self._stores.backups is not None:
-                try:
-                    await self._stores.backups.look()
-                except (CallrecError, OSError) as error:
-                    log.warning("old backups could not be looked at: %s", error)
-            await asyncio.sleep(_LOOK_EVERY_S)
+        await keep_on(self._look, _LOOK_EVERY_S, "old backups")
+
+    async def _look(self) -> None:
+        if self._stores.backups is not None:
+            try:
+                await self._stores.backups.look()
+            except (CallrecError, OSError) as error:
+                log.warning("old backups could not be looked at: %s", error)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from callrec.calls import inputs as given
 from callrec.errors import CallrecError
@@ -16,6 +17,7 @@ from callrec.privacy.stop_list import StopList
 from callrec.privacy.wishes_in_force import LiveStop
 from callrec.recorder.health import Code
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.rounds import keep_on
 from callrec.recorder.tools import Tools
 
 log = logging.getLogger("callrec.protecting")
@@ -119,12 +121,8 @@ async def load_stop_list(tools: Tools, book: ProtectionBook) -> None:
 
 async def protect_calls(tools: Tools, book: ProtectionBook) -> None:
     """Keep the stop list true, each second, for ever; one look that fails does not end the next."""
-    while True:
-        await asyncio.sleep(_EVERY_S)
-        try:
-            await _look(tools, book)
-        except Exception:
-            log.exception("internal error: a look at the stop list failed")
+    await asyncio.sleep(_EVERY_S)  # `load_stop_list` has just looked
+    await keep_on(partial(_look, tools, book), _EVERY_S, "the stop list")
 
 
 async def _look(tools: Tools, book: ProtectionBook) -> None:

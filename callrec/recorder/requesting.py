@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from callrec.errors import CallrecError
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.protection_book import ProtectionBook
 from callrec.privacy.relationships import Relationships
 from callrec.privacy.request_watch import RequestWatch
 from callrec.privacy.requests import RequestBook
+from callrec.recorder.rounds import keep_on
 from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
-
-log = logging.getLogger("callrec.requesting")
 
 _EVERY_S = 1.0
 _LOOKS = 15
@@ -55,14 +51,7 @@ class RequestKeeping:
 
     async def run(self) -> None:
         """Keep requests for ever; a round that fails does not end the next."""
-        while True:
-            try:
-                await self.turn()
-            except CallrecError as error:
-                log.info("requests are looked at later: %s", error)
-            except Exception:
-                log.exception("internal error: a look at the requests failed")
-            await asyncio.sleep(_EVERY_S)
+        await keep_on(self.turn, _EVERY_S, "requests")
 
     async def turn(self) -> None:
         """Do one round.

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-
-from callrec.errors import CallrecError
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.retention_runs import RetentionBook
+from callrec.recorder.rounds import keep_on
 from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
-
-log = logging.getLogger("callrec.retaining")
 
 _EVERY_S = 60.0
 
@@ -36,14 +31,7 @@ class RetentionKeeping:
 
     async def run(self) -> None:
         """Keep it for ever; a round that fails does not end the next."""
-        while True:
-            try:
-                await self.turn()
-            except CallrecError as error:
-                log.info("retention is looked at later: %s", error)
-            except Exception:
-                log.exception("internal error: retention did not run")
-            await asyncio.sleep(_EVERY_S)
+        await keep_on(self.turn, _EVERY_S, "retention")
 
     async def turn(self) -> None:
         """Do one round.
