@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-
-import pytest
 
 from callrec.errors import CallrecError
 from callrec.recorder.rounds import keep_on
+from tests.support.hall_house import Complaints
 
 
-async def test_a_round_that_fails_does_not_end_the_next(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_round_that_fails_does_not_end_the_next(complaints: Complaints) -> None:
     """A store that cannot be used is no news; a fault of ours is told with its trace, and the next round comes."""
     faults = [CallrecError("the disk does not answer"), ValueError("ours"), None]
     taken: list[int] = []
@@ -24,9 +22,9 @@ async def test_a_round_that_fails_does_not_end_the_next(caplog: pytest.LogCaptur
         last.set()
         await asyncio.Event().wait()
 
-    with caplog.at_level(logging.INFO):
-        rounds = asyncio.get_running_loop().create_task(keep_on(turn, 0.0, "books"))
-        await asyncio.wait_for(last.wait(), 5)
-        rounds.cancel()
+    rounds = asyncio.get_running_loop().create_task(keep_on(turn, 0.0, "books"))
+    await asyncio.wait_for(last.wait(), 5)
+    rounds.cancel()
     assert taken == [0, 1, 2]
-    assert [record.levelname for record in caplog.records if record.name == "callrec.rounds"] == ["INFO", "ERROR"]
+    assert complaints.found == ["internal error: books: a round failed ValueError('ours')"]
+    complaints.found.clear()
