@@ -17,8 +17,8 @@ _NEXT = {
     "authorisation_pending": "callrec request approve {id}, by somebody else under four eyes",
     "authorised": "callrec request execute {id}",
     "partly_refused": "callrec request execute {id}",
-    "legal_hold": "it goes on by itself when the hold is released",
-    "sar_hold": "it goes on by itself when what keeps the rest is lifted",
+    "legal_hold": "callrec request execute {id}, once the hold is released",
+    "sar_hold": "callrec request execute {id}, once what keeps the rest is lifted",
     "completed": "callrec request letter {id} completion; callrec request certificate {id}",
     "refused": "callrec request letter {id} refusal",
 }

@@ -27,7 +27,7 @@ from callrec.privacy.watch_levels import check_review_date, hold_review_level
 from callrec.privacy.wishes_in_force import KINDS, WishesInForce
 
 ReleaseHappened = Callable[[Sequence[str]], Awaitable[None]]
-"""Told which calls a release let go: erasures that waited for them go on (LAW-53)."""
+"""Told which calls a release let go: erasures that waited for them are queued again (LAW-53)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class HoldBook:
             return {}  # it holds all the same
 
     async def release(self, prefix: str, actor: str, reason: str) -> dict[str, Any]:
-        """Lift a hold or restriction; erasures that waited for its calls go on.
+        """Lift a hold or restriction; erasures that waited for its calls are queued again.
 
         Whoever lifts a restriction says by it that the person was told before (LAW-42): the audit entry keeps who.
 
