@@ -98,8 +98,8 @@ _CLASS_OF_KIND = {
 }
 KIND_CLASSES = frozenset({UNMATCHED, *_CLASS_OF_KIND.values()})
 """What a call is classed as by its party, or for want of one; a class beyond these is somebody's choice."""
-# Classes that say no more than "who knows": a relationship says it better (LAW-58). Others are somebody's choice.
-_GIVE_WAY = frozenset({UNMATCHED, "enquirer", "campaign", "customer"})
+GIVE_WAY = frozenset({UNMATCHED, "enquirer", "campaign", "customer"})
+"""What says no more of a call than "who knows": a relationship says it better (LAW-58). Others are a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class RetentionPolicy:
         """
         name = stored or UNMATCHED
         covered = relationship is not None and relationship.covers(call_date)
-        if covered and relationship is not None and name in _GIVE_WAY:
+        if covered and relationship is not None and name in GIVE_WAY:
             name = _CLASS_OF_KIND.get(relationship.kind, name)
         rule = self.classes.get(name)
         if rule is not None and rule.start is not RetentionStart.CALL and not covered:

@@ -13,6 +13,7 @@ from datetime import date
 from callrec.catalogue.values import Tie
 from callrec.privacy.number_history import Span, holder
 from callrec.privacy.retention_classes import (
+    GIVE_WAY,
     KIND_CLASSES,
     UNMATCHED,
     Relationship,
@@ -73,7 +74,13 @@ def tie(call: CallFacts, parties: Parties, policy: RetentionPolicy) -> Tie:
 
 
 def own_class(call: CallFacts) -> str:
-    """Return the class a call has without any party: its rule's, unless somebody has chosen another for it."""
+    """Return the class a call has without any party: its rule's, unless somebody has chosen another for it.
+
+    A class that gives way to a party is nobody's choice. It comes from a capture rule, and where that rule now has
+    another class, the new one counts, whether or not a party was known in between.
+    """
     if call.stored_class is None or call.stored_class in KIND_CLASSES:
         return call.rule_class or UNMATCHED
+    if call.stored_class in GIVE_WAY:
+        return call.rule_class or call.stored_class
     return call.stored_class

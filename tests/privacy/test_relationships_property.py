@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from callrec.privacy.number_history import EVER, Span, claimed, first_day, holder
@@ -105,6 +105,10 @@ def test_law_59_a_later_call_never_moves_an_older_one(
     assert [tie(call, parties, POLICY) for call in calls] == before
 
 
+@example(
+    Parties({b"1": [Span("A", EVER)]}, {"A": Relationship(PartyKind.CUSTOMER)}),
+    CallFacts("a call whose rule was given another class", TODAY, (b"1",), "campaign", "complaint"),
+)
 @given(HOUSES, CALLS)
 def test_a_call_looked_at_twice_stays_as_it_is(parties: Parties, call: CallFacts) -> None:
     """Ties that a crash cut off may be made again: with what was stored the first time, the answer is the same."""
