@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, func, insert, or_, select, update
 
-from callrec.catalogue.erasure import LedgerDue
+from callrec.catalogue.erasure import LedgerDue, owe
 from callrec.catalogue.request_tables import (
     request_alerts,
     request_calls,
@@ -18,7 +18,7 @@ from callrec.catalogue.request_tables import (
     request_stores,
     requests,
 )
-from callrec.catalogue.tables import audit, calls, ledger_due
+from callrec.catalogue.tables import audit, calls
 
 Rows = Callable[[Select[Any]], Awaitable[list[dict[str, Any]]]]
 
@@ -299,8 +299,7 @@ def write_request(connection: Connection, write: RequestWrite) -> None:
     if write.history is not None:
         _add_history(connection, write.request_id, write.history)
     if write.due is not None:
-        row = {"due_id": write.due.due_id, "kind": write.due.kind, "body": dict(write.due.body)}
-        connection.execute(insert(ledger_due), [row])
+        owe(connection, write.due)
 
 
 def _replace(connection: Connection, table: Any, request_id: str, rows: Sequence[Any]) -> None:
@@ -325,6 +324,15 @@ def _add_history(connection: Connection, request_id: str, row: HistoryRow) -> No
 def state_of(connection: Connection, request_id: str) -> str | None:
     """Return the state a request has at this moment of the transaction."""
     return connection.execute(select(requests.c.state).where(requests.c.request_id == request_id)).scalar()
+
+
+def is_settled(connection: Connection, request_id: str) -> bool:
+    """Say whether nothing can happen to a request any more: it is closed, and every store has reported."""
+    row = connection.execute(select(requests.c.closed_at).where(requests.c.request_id == request_id)).first()
+    waiting = select(request_stores.c.store).where(
+        request_stores.c.request_id == request_id, request_stores.c.state == "outstanding"
+    )
+    return row is not None and row.closed_at is not None and connection.execute(waiting.limit(1)).first() is None
 
 
 def forget_requests(connection: Connection, request_ids: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from callrec.catalogue.erasure import LedgerDue
+from callrec.catalogue.erasure import LedgerDue, owe
 from callrec.catalogue.requests import (
     CallRow,
     HistoryRow,
@@ -18,6 +18,7 @@ from callrec.catalogue.requests import (
     RequestWrite,
     StoreRow,
     add_request,
+    is_settled,
     state_of,
     write_request,
 )
@@ -87,10 +88,8 @@ class Steps:
         step = take(RequestState(row.state), given)
         now = self._stores.now()
         values = {**(changes.values or {}), "state": step.to.value}
-        due = None
         if not is_open(step.to) and row.closed_at is None:
             values["closed_at"] = now
-            due = LedgerDue(LEDGER_KIND, {"id": row.request_id, "what": "lifted"})
         if RequestAction.DROP_PLAN in step.actions:
             values |= {"plan": None}
         after = replace(row, **values)
@@ -103,13 +102,12 @@ class Steps:
             changes.calls,
             changes.stores,
             changes.notices,
-            due=due,
         )
 
         def run(connection: Connection, tell: Tell) -> bool:
             if state_of(connection, row.request_id) != row.state:
                 return False
-            write_request(connection, write)
+            _write(connection, write)
             for event in events:
                 tell(event)
             return True
@@ -123,7 +121,7 @@ class Steps:
         """Store what is no step of the table: a tick, or an alert with its events."""
 
         def run(connection: Connection, tell: Tell) -> None:
-            write_request(connection, write)
+            _write(connection, write)
             for event in events:
                 tell(event)
 
@@ -141,3 +139,14 @@ class Steps:
             "promise_due_local_date": clocks.promise_due_local_date.isoformat(),
             "statutory_due_local_date": clocks.statutory_due_local_date.isoformat(),
         }
+
+
+def _write(connection: Connection, write: RequestWrite) -> None:
+    """Write a step of a request; the one that settles it lets the ledger forget its id.
+
+    A completed request of which a store outside is not ticked yet is not settled: a restore that loses it tells so.
+    """
+    before = is_settled(connection, write.request_id)
+    write_request(connection, write)
+    if not before and is_settled(connection, write.request_id):
+        owe(connection, LedgerDue(LEDGER_KIND, {"id": write.request_id, "what": "lifted"}))

@@ -110,6 +110,19 @@ async def test_the_ledger_knows_an_open_request_by_its_id(tmp_path: Path) -> Non
         assert entries[-1].body == {"id": request_id, "what": "lifted"}
 
 
+async def test_the_ledger_knows_a_completed_request_until_its_last_store_is_ticked(tmp_path: Path) -> None:
+    """A restore that loses it would else lose, untold, that somebody has to look into the voicemail yet."""
+    async with office(tmp_path, privacy={"outside_stores": ["voicemail", "mail"]}) as here:
+        await here.stores.recorded_call()
+        done = await here.executed()
+        assert done["state"] == "completed"
+        assert list(here.stores.ledger.live["request"]) == [done["id"]]
+        await here.requests.tick(done["id"], "voicemail", "bob")
+        assert list(here.stores.ledger.live["request"]) == [done["id"]]
+        await here.requests.tick(done["id"], "mail", "bob")
+        assert "request" not in here.stores.ledger.live
+
+
 async def test_the_audit_chain_holds_masked_numbers(tmp_path: Path) -> None:
     """Who did what is written down for each command."""
     async with office(tmp_path) as here:
