@@ -22,6 +22,12 @@ _ROWS = {
     "restriction": ("protections", "protection_id"),
 }
 """Where the promise of each kind of ledger entry is kept."""
+_ENDED: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "requests": ("closed_at", ()),
+    "stops": ("removed_at", ()),
+    "protections": ("released_at", ("kind",)),
+}
+"""The column that says when one ended, and what tells its kind."""
 _IDS_A_STATEMENT = 500
 
 
@@ -51,6 +57,24 @@ def missing_promises(connection: Connection, live: Mapping[str, Sequence[str]]) 
         if name and (lacking := [one for one in ids if one not in known]):
             missing[kind] = lacking
     return missing
+
+
+def promises_in_force(connection: Connection) -> dict[str, list[str]]:
+    """Return the ids of all promises that the catalogue keeps now, by kind."""
+    tables = set(inspect(connection).get_table_names())
+    found: dict[str, list[str]] = {}
+    for kind, (name, key) in _ROWS.items():
+        if name not in tables:
+            continue
+        ended, more = _ENDED[name]
+        rows = table(name, column(key), column(ended), *map(column, more))
+        query = select(rows.c[key]).where(rows.c[ended].is_(None)).order_by(rows.c[key])
+        if more:
+            restricts = rows.c.kind == "restricted"
+            query = query.where(restricts if kind == "restriction" else ~restricts)
+        if ids := list(connection.execute(query).scalars()):
+            found[kind] = ids
+    return found
 
 
 def _known(connection: Connection, name: str, key: str, ids: Sequence[str]) -> set[str]:

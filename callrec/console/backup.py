@@ -170,6 +170,14 @@ def _made_lines(made: Json, session: Session) -> Iterator[str]:
     yield "The master key is not in it: keep a copy of that in another place."
 
 
+_AGAIN = {
+    "stop": "lift it again by callrec stop remove",
+    "hold": "lift it again by callrec hold release",
+    "restriction": "lift it again by callrec restriction release",
+    "request": "it was closed: withdraw it, or answer it again",
+}
+
+
 def _restored_lines(document: Json, session: Session) -> Iterator[str]:
     made = local(document["made_at"], session.zone, TO_THE_MINUTE)
     yield f"Restored: set {document['set']} of {made}, {document['recordings']} recordings brought back."
@@ -181,6 +189,9 @@ def _restored_lines(document: Json, session: Session) -> Iterator[str]:
             yield f"LOST: {kind} {one} was made after this backup; enter it again"
     if document["lost"]:
         yield "Calls pass unrecorded until each is entered again, or callrec backup accept --reason TEXT."
+    for kind, ids in document["revived"].items():
+        for one in ids:
+            yield f"IN FORCE AGAIN: {kind} {one} was lifted after this backup; {_AGAIN[kind]}"
     yield "Start the recorder: it erases again what was erased since, before anything is shown."
 
 

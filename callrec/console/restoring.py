@@ -19,7 +19,7 @@ from callrec.errors import OperatorError
 from callrec.privacy.backup_job import Order as MakeOrder
 from callrec.privacy.backup_job import make
 from callrec.privacy.backups import Backups, Node
-from callrec.privacy.restoring import lost_promises
+from callrec.privacy.restoring import Differences, differences
 from callrec.vault.backup_restoring import Order, Part, restore
 from callrec.vault.ledger import Ledger
 
@@ -60,7 +60,7 @@ async def _run(order: MakeOrder) -> Mapping[str, Any]:
 
 
 def restore_backup(session: Session, folder: Path, *, set_id: str, only: str | None, force: bool) -> dict[str, Any]:
-    """Restore a backup into the configured folders; return what was restored, and what is lost.
+    """Restore a backup into the configured folders; return what was restored, what is lost, and what came back.
 
     Raises:
         OperatorError: 75 if a recorder runs, 5 if something is there, 3 if there is no such set.
@@ -79,13 +79,14 @@ def restore_backup(session: Session, folder: Path, *, set_id: str, only: str | N
             )
             raise OperatorError(message) from error
         catalogue = state / CATALOGUE
-        lost = lost_promises(catalogue, [state / LEDGER, copy]) if catalogue.exists() else {}
+        found = differences(catalogue, [state / LEDGER, copy]) if catalogue.exists() else Differences()
     return {
         "set": restored.set_id,
         "made_at": restored.made_at.isoformat().replace("+00:00", "Z"),
         "recordings": restored.recordings,
         "ledger": restored.ledger,
-        "lost": dict(lost),
+        "lost": dict(found.lost),
+        "revived": dict(found.revived),
     }
 
 

@@ -22,15 +22,16 @@ from sqlalchemy import select
 
 from callrec.catalogue import Catalogue
 from callrec.catalogue.numbers import RUN, RUN_PENDING, set_meta
-from callrec.catalogue.restoring import missing_promises, note_run
+from callrec.catalogue.restoring import missing_promises, note_run, promises_in_force
 from callrec.catalogue.tables import meta
 from callrec.catalogue.values import AuditEntry, StoredEvent
 from callrec.errors import CallrecError, ExitCode, OperatorError
+from callrec.privacy.restoring import revived
 from callrec.vault.backup_restoring import forget_marker, read_marker
 from callrec.vault.backup_verifying import erased_recordings
 from callrec.vault.keyring import Keyring
 from callrec.vault.ledger import Head, Ledger
-from callrec.vault.ledger_entries import Draft
+from callrec.vault.ledger_entries import PROMISES, Draft
 from callrec.vault.restored_files import changed_recordings, remove_files
 
 log = logging.getLogger("callrec.restored")
@@ -132,6 +133,7 @@ class RestoreGuard:
         if self.ledger is None or self._replayed:
             return False
         await self._find_lost(self.ledger)
+        await self._find_revived(self.ledger)
         await self._note_run("started")
         await self._take_in_restore()
         self._replayed = True
@@ -157,6 +159,22 @@ class RestoreGuard:
                 await ledger.append([entry], reach_copy=False)
         if self.lost_text is not None:
             log.error("%s", self.lost_text)
+
+    async def _find_revived(self, ledger: Ledger) -> None:
+        """Tell of promises that were lifted and are in force again: they do no harm, but nobody wants them any more."""
+        async with self.catalogue.reading() as connection:
+            in_force = await connection.run_sync(promises_in_force)
+        known = {one for ids in ledger.live.values() for one in ids}
+        if known.issuperset(one for ids in in_force.values() for one in ids):
+            return
+        entries = await ledger.entries(PROMISES)
+        lifted = {entry.body["id"] for entry in entries if entry.body["what"] == "lifted"}
+        for kind, ids in revived(in_force, lifted).items():
+            log.warning(
+                "the restored catalogue keeps what was lifted after its backup: %s %s; lift each again",
+                kind,
+                ", ".join(ids),
+            )
 
     async def _note_run(self, what: str) -> None:
         """Enter in the ledger that a run has begun or ended, and note it in the catalogue.

@@ -235,18 +235,24 @@ def test_the_broker_remembers_a_ledger_that_was_cut(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_promises_that_a_restore_lost_stop_recording_until_entered_again() -> None:
-    """A stop, a hold and a request made after the backup: all are named; calls pass; each is entered again."""
+    """A stop and a request made after the backup: both are named; calls pass; each is entered again.
+
+    A stop that was lifted after it is in force again, and is named, too.
+    """
     with House() as house:
         recorder = house.recorder
         _, item = recorded(house, "+447700900671")
+        lifted = recorder.must("stop", "add", "--number", "+447700900678", "--json").json["id"]
         recorder.must("backup", "create", "--to", str(backup(recorder)))
+        recorder.must("stop", "remove", lifted)
         stop = ["stop", "add", "--number", "+447700900679", "--reason", "asked for", "--json"]
         request = ["request", "new", "--number", "+447700900671", "--channel", "telephone", "--json"]
         lost = {"stop": [recorder.must(*stop).json["id"]], "request": [recorder.must(*request).json["id"]]}
         recorder.stop()
         restored = recorder.must("backup", "restore", str(backup(recorder)), "--only", "database", "--force", "--json")
-        assert restored.json["lost"] == lost
+        assert (restored.json["lost"], restored.json["revived"]) == (lost, {"stop": [lifted]})
         recorder.restart()
+        assert [one["id"] for one in recorder.must("stop", "list", "--json").json["items"]] == [lifted]
         status = recorder.status()
         assert (status["recording"], status["lost"]) == (False, lost)
         (problem,) = status["problems"]

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from callrec.catalogue.erasure import LedgerDue
+from callrec.catalogue.protections import StopRow, add_stop, remove_stop
 from callrec.errors import ExitCode, OperatorError
 from callrec.identifiers import new_id
 from callrec.privacy import Reason
+from callrec.privacy.restoring import differences
 from callrec.recorder.restored import ReplayedOutbox, RestoreGuard
 from callrec.vault.backup_restoring import MARKER
 from callrec.vault.ledger_entries import Draft
@@ -128,6 +131,32 @@ async def test_a_promise_that_was_lifted_is_not_lost(tmp_path: Path) -> None:
         await here.ledger.append([made("hold", "h1"), Draft("hold", {"id": "h1", "what": "lifted"})], reach_copy=False)
     async with guarded(tmp_path) as (_, guard):
         assert guard.lost == {}
+
+
+async def test_what_was_lifted_after_a_backup_is_named_when_it_is_in_force_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stop of a restored catalogue that the ledger knows as lifted: it counts, and the log says so."""
+    live, stop, kept = tmp_path / "live", new_id(), new_id()
+    async with guarded(live) as (here, _):
+        for one in (stop, kept):
+            row = StopRow(one, None, None, b"0123456789abcdef", None, here.clock.now(), "root")
+            due = LedgerDue("stop", {"id": one, "what": "made"})
+            await here.catalogue.transact(lambda connection, _, row=row, due=due: add_stop(connection, row, [], due))
+        await here.eraser().pay_ledger()
+    shutil.copy(live / "catalogue.db", tmp_path / "backup.db")
+    async with guarded(live) as (here, _):
+        due = LedgerDue("stop", {"id": stop, "what": "lifted"})
+        await here.catalogue.transact(
+            lambda connection, _: remove_stop(connection, stop, here.clock.now(), "root", due)
+        )
+        await here.eraser().pay_ledger()
+    async with guarded(live):
+        assert "lifted after its backup" not in caplog.text
+    shutil.copy(tmp_path / "backup.db", live / "catalogue.db")
+    async with guarded(live):
+        assert f"lifted after its backup: stop {stop};" in caplog.text
+    assert differences(live / "catalogue.db", [live / "ledger"]).revived == {"stop": [stop]}
 
 
 async def test_a_ledger_taken_from_a_backup_is_in_doubt(tmp_path: Path) -> None:
