@@ -9,17 +9,20 @@ if TYPE_CHECKING:
     from callrec.media.commands import DigitPolicy, Play, PlayKind, PlayStart, RemoteMedia, notice
     from callrec.media.errors import CapacityError
     from callrec.media.events import (
+        Confirmed,
         Digit,
         Discarded,
         Gap,
         Latched,
         LegClosed,
+        LegQuality,
         LegStats,
         MediaEvent,
         MediaLost,
         Part,
         Played,
         RecordingFailed,
+        RecordingPaused,
         Sealed,
         StatsReport,
         StorageBlocked,
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CapacityError",
+    "Confirmed",
     "Digit",
     "DigitPolicy",
     "Discarded",
     "Gap",
     "Latched",
     "LegClosed",
+    "LegQuality",
     "LegStats",
     "MediaEvent",
     "MediaLost",
@@ -46,6 +51,7 @@ __all__ = [
     "PlayStart",
     "Played",
     "RecordingFailed",
+    "RecordingPaused",
     "RemoteMedia",
     "Sealed",
     "StatsReport",

@@ -55,6 +55,10 @@ class RemoteMedia:
     """False while the far end does not want to hear (it sent `sendonly` or `inactive`)."""
     may_receive: bool = True
     """False while nothing is to be taken from the far end (it sent `recvonly` or `inactive`)."""
+    rtcp_port: int | None = None
+    """Where the far end wants RTCP (`a=rtcp`, RFC 3605); None for the port above the media's."""
+    rtcp_mux: bool = False
+    """Both sides agreed on one port for RTP and RTCP (RFC 5761)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,23 @@ class Played:
     far_direction: str
     """The far end's direction during the play: `sendrecv`, `recvonly`, `sendonly` or `inactive`."""
     rtcp_loss_fraction: float | None = None
-    """The worst that a receiver report told during the play, 0 to 1; None without reports (then grade B, else A)."""
+    """The worst that a receiver report told during the play, 0 to 1; None without reports."""
+    rtcp_highest_sequence: int | None = None
+    """The highest of our sequence numbers that such a report told as reached."""
+    confirmed: bool = False
+    """It was completed and a report told its last packet as reached (grade A, else B)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """A receiver report told the last packet of a notice as reached, after the notice had ended (NOT-13)."""
+
+    call_id: str
+    leg: str
+    play_id: str
+    loss: float
+    """The worst that a report told since the notice began, 0 to 1."""
+    highest_sequence: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,14 @@ class Gap:
     reason: str
     """`storage`: the disk did not take it; `interrupted`: a media process was replaced."""
     final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingPaused:
+    """From here on nothing is stored of a call, or again; whatever came before is dealt with."""
+
+    call_id: str
+    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +160,27 @@ class LegStats:
 
 
 @dataclass(frozen=True, slots=True)
+class LegQuality:
+    """How a leg sounds, measured here and as its far side reports it (RFC 3550 6.4); None is not known.
+
+    Told with every report, about every 5 s, and when the leg is closed.
+    """
+
+    call_id: str
+    leg: str
+    jitter_us: int | None
+    """Mean interarrival jitter of what the party sends, in microseconds."""
+    jitter_max_us: int | None
+    round_trip_us: int | None
+    """Between us and the far side, as the last report allowed to tell."""
+    far_lost: int | None
+    """Packets of ours that the far side missed."""
+    far_loss_max: float | None
+    """The worst share that one of its reports told, 0 to 1."""
+    far_jitter_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LegClosed:
     """A leg is closed; its last counters were told before. Nothing follows where its worker was lost."""
 
@@ -190,10 +235,13 @@ MediaEvent = (
     Latched
     | Digit
     | Played
+    | Confirmed
     | Gap
+    | RecordingPaused
     | Sealed
     | Discarded
     | RecordingFailed
+    | LegQuality
     | LegClosed
     | StatsReport
     | StorageBlocked

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from callrec.media.control import Control
 from callrec.media.remote import DROP, Remote, Source, payload_types
+from callrec.rtp.jitter import Jitter
 from callrec.rtp.outgoing import OutgoingStream
 from callrec.rtp.reception import Reception
 from callrec.rtp.telephone_event import DigitReceiver
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 SETTLE_NS = 50_000_000
 """After connect(), sources are checked until the queue is empty and this time has passed: what was queued before, or on
 its way through the kernel, still has a foreign one."""
+
+FIRST_WINDOW = 50
+"""So many packets of a leg are measured for jitter at first: a call of seconds has its quality too."""
 
 _DROP_ALL = bytes([DROP]) * 256
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # linux/errqueue.h: errno, origin, type, code, pad, info, data
@@ -37,17 +42,21 @@ class Leg:
         "checked",
         "connected_at",
         "connected_to",
+        "control",
         "digits",
         "direction",
         "dropped",
         "failed",
         "fd",
         "forward",
+        "jitter",
         "last_at",
         "maps",
+        "measuring",
         "number",
         "outgoing",
         "pass_digits",
+        "payload_octets",
         "peer",
         "permitted",
         "play",
@@ -56,9 +65,9 @@ class Leg:
         "refused",
         "remote",
         "rtcp",
-        "rtcp_loss",
         "rtp",
         "sent",
+        "settling",
         "started_us",
         "store",
         "transmit",
@@ -96,7 +105,14 @@ class Leg:
         self.waiting = False
         """A play begins with the next packet from the party."""
         self.checked = True
-        """Each packet's source is looked at; False once the kernel does it."""
+        """Each packet's source and arrival is looked at; False once the kernel checks it and nothing is measured."""
+        self.settling = True
+        """Packets from before connect() may still be in the queue."""
+        self.measuring = FIRST_WINDOW
+        """So many more packets are measured for jitter."""
+        self.jitter = Jitter()
+        self.payload_octets = 160
+        """Of the last packet measured."""
         self.connected_to: Source | None = None
         self.connected_at = 0
         self.permitted: set[str] = set()
@@ -107,7 +123,7 @@ class Leg:
         self.started_us = 0
         self.last_at = now_ns
         self.sent = self.refused = self.dropped = self.failed = 0
-        self.rtcp_loss: float | None = None
+        self.control = Control()
 
     def set_remote(self, remote: Remote, *, keep: bool, now_ns: int) -> None:
         """Take the far end of a new offer or answer; the socket stays connected only where nothing moved.
@@ -138,7 +154,13 @@ class Leg:
     def settled(self, now_ns: int) -> None:
         """Leave the checking to the kernel, the queue being empty."""
         if self.connected_to is not None and now_ns - self.connected_at >= SETTLE_NS:
-            self.checked = False
+            self.settling = False
+            self.checked = self.measuring > 0
+
+    def measure(self, packets: int) -> None:
+        """Measure the arrival of the next packets, which have to be looked at for it."""
+        self.jitter.begin()
+        self.measuring, self.checked = packets, True
 
     def rewire(self) -> None:
         """Work out anew where this leg's audio goes."""
@@ -169,14 +191,7 @@ class Leg:
 
     def drain_errors(self) -> None:
         """Count what the far host refused (ICMP), bounded, and clear the socket's pending error."""
-        for _ in range(256):
-            try:
-                _, ancillary, _, _ = self.rtp.recvmsg(64, 256, socket.MSG_ERRQUEUE)
-            except OSError:
-                break
-            self.refused += sum(_is_icmp(data) for _, _, data in ancillary)
-        with suppress(OSError):
-            self.rtp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        self.refused += drain_error_queue(self.rtp)
 
     def close(self) -> None:
         """Let go of the sockets; the recorder's duplicates keep the ports."""
@@ -201,7 +216,8 @@ class Leg:
         if _libc.connect(self.rtp.fileno(), unspecified, len(unspecified)) != 0:
             self.failed += 1
         self.connected_to = None
-        self.checked = True
+        self.checked = self.settling = True
+        self.control.forget_place()
         self.permitted.clear()
 
 
@@ -224,6 +240,20 @@ def adopt(descriptor: int) -> socket.socket:
     adopted = socket.socket(fileno=descriptor)
     adopted.settimeout(0)
     return adopted
+
+
+def drain_error_queue(udp: socket.socket) -> int:
+    """Return how many datagrams the network refused (ICMP), bounded, and clear the socket's pending error."""
+    refused = 0
+    for _ in range(256):
+        try:
+            _, ancillary, _, _ = udp.recvmsg(64, 256, socket.MSG_ERRQUEUE)
+        except OSError:
+            break
+        refused += sum(_is_icmp(data) for _, _, data in ancillary)
+    with suppress(OSError):
+        udp.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    return refused
 
 
 def _is_icmp(ancillary: bytes) -> bool:

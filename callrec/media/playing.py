@@ -75,7 +75,7 @@ class Playing:
         self.due_ns = now_ns
         self.refused_before = self.leg.refused
         self.leg.waiting = False
-        self.leg.rtcp_loss = None
+        self.leg.control.loss = None
         self.leg.outgoing.source_ssrc = -1  # a new spurt: the marker, and a timestamp of now
 
     def send_frame(self, now_ns: int) -> bool:
@@ -109,7 +109,8 @@ class Playing:
         self.leg.drain_errors()
         refused = self.leg.refused - self.refused_before
         sent_ms = max(0, self.sent_bytes - self.lead_in) // _BYTES_PER_MS
-        loss = self.leg.rtcp_loss
+        control = self.leg.control
+        loss = control.loss
         if interrupted_by is None and refused:
             interrupted_by = "refused"
         if interrupted_by is None and loss is not None and loss >= RTCP_LOSS_LIMIT:
@@ -135,6 +136,8 @@ class Playing:
             "ended_at": now,
             "far_direction": self.direction,
             "rtcp_loss_fraction": loss,
+            "rtcp_highest_sequence": control.reached,
+            "confirmed": interrupted_by is None and control.covers(self.last_sequence),
         }
 
 

@@ -6,15 +6,15 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from callrec.errors import PeerError
 from callrec.media.channel import Message
 from callrec.media.leg import Leg
 from callrec.media.ports import SO_TIMESTAMPNS
-from callrec.media.remote import EVENT, Source
-from callrec.rtp.header import RtpPacket
+from callrec.media.remote import AUDIO, EVENT, RTCP, Source
+from callrec.rtp.header import FIXED_LENGTH, RtpPacket
 from callrec.rtp.outgoing import BACK_TICKS, WINDOW_TICKS
-from callrec.rtp.rtcp import fraction_lost
 from callrec.vault.recording_format import encode_packet
 
 BUFFER_SIZE = 4096
@@ -27,18 +27,31 @@ _read_header = struct.Struct("!HII").unpack_from
 _write_header = struct.Struct("!HII").pack_into
 _TIMESPEC = struct.Struct("@qq")
 
-Tell = Callable[[Message], None]
+
+class Tell(Protocol):
+    """Tells the recorder something, now or never where it is droppable."""
+
+    def __call__(self, message: Message, *, droppable: bool = False) -> None:
+        """Tell it."""
+
+
+class TakeReport(Protocol):
+    """Takes in an RTCP datagram that came on the RTP port."""
+
+    def __call__(self, leg: Leg, data: bytes, now_ns: int) -> None:
+        """Take it in."""
 
 
 class Relay:
     """Takes packets off the legs' sockets; owns the one buffer they are read into."""
 
-    def __init__(self, tell: Tell, media_heard: Callable[[Leg], None]) -> None:
+    def __init__(self, tell: Tell, media_heard: Callable[[Leg], None], take_report: TakeReport) -> None:
         self.buffer = bytearray(BUFFER_SIZE + 1)
         whole = memoryview(self.buffer)
         self._views = [whole[:length] for length in range(BUFFER_SIZE + 1)]
         self._tell = tell
         self._media_heard = media_heard
+        self._take_report = take_report
 
     def take(self, leg: Leg, length: int, now_ns: int, arrived_us: int) -> None:
         """Deal with the datagram in the buffer, whose source is believed; it arrived after its recording began."""
@@ -56,7 +69,7 @@ class Relay:
         reception.received += 1
         if sequence == reception.expected:
             reception.expected = (sequence + 1) & 0xFFFF
-        elif reception.jumped(sequence) and leg.forward is not None:
+        elif reception.jumped(sequence, ssrc) and leg.forward is not None:
             leg.forward.outgoing.source_ssrc = -1  # its numbers began anew: they are anchored anew below
         leg.last_at = now_ns
         view = self._views[length]
@@ -90,7 +103,7 @@ class Relay:
 
     def take_checked(self, leg: Leg, now_ns: int) -> None:
         """Read from a leg whose source the kernel does not check (yet)."""
-        reads = _READS_WHILE_SETTLING if leg.connected_to is not None else 1
+        reads = _READS_WHILE_SETTLING if leg.connected_to is not None and leg.settling else 1
         for _ in range(reads):
             try:
                 data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE + 1, 64)
@@ -100,41 +113,31 @@ class Relay:
             except OSError:
                 leg.drain_errors()
                 return
-            waited_ns = _waited(ancillary)
-            self._take_from(leg, data, address[:2], now_ns, waited_ns)
+            self._take_from(leg, data, address[:2], now_ns, _arrived_at(ancillary))
 
-    def take_backlog(self, leg: Leg, now_ns: int) -> int | None:
-        """Keep what waited in a leg's socket while its worker was lost; return when its first packet came, in us."""
+    def take_backlog(self, leg: Leg, now_ns: int, keep_from_ns: int = 0) -> int | None:
+        """Keep what waited in a leg's socket while its worker was lost; return when its first packet came, in us.
+
+        What came before `keep_from_ns` is not stored.
+        """
         first_us: int | None = None
+        store = leg.store
         for _ in range(2000):
             try:
                 data, ancillary, _, address = leg.rtp.recvmsg(BUFFER_SIZE + 1, 64)
             except OSError:
                 break
-            waited_ns = _waited(ancillary)
+            arrived_at = _arrived_at(ancillary)
+            came_ns = now_ns - _waited(arrived_at)
             if first_us is None:
-                first_us = (now_ns - waited_ns) // 1000
-            self._take_from(leg, data, address[:2], now_ns, waited_ns)
+                first_us = came_ns // 1000
+            leg.store = store if came_ns >= keep_from_ns else None
+            self._take_from(leg, data, address[:2], now_ns, arrived_at)
+        leg.store = store
         return first_us
 
-    def take_rtcp(self, leg: Leg) -> None:
-        """Read what the far end reports of our stream; nothing is answered, nothing else is used."""
-        for _ in range(8):
-            try:
-                data, address = leg.rtcp.recvfrom(BUFFER_SIZE)
-            except BlockingIOError:
-                return
-            except OSError:
-                continue  # an earlier ICMP; nothing is sent here
-            remote = leg.remote
-            if remote is None or not (remote.permits(address[0]) or leg.connected_to == (address[0], address[1] - 1)):
-                leg.dropped += 1
-                continue
-            loss = fraction_lost(data, leg.outgoing.ssrc)
-            if loss is not None:
-                leg.rtcp_loss = max(loss, leg.rtcp_loss or 0.0)
-
-    def _take_from(self, leg: Leg, data: bytes, source: Source, now_ns: int, waited_ns: int) -> None:
+    def _take_from(self, leg: Leg, data: bytes, source: Source, now_ns: int, arrived_at: int) -> None:
+        """Deal with a datagram; `arrived_at` is the kernel's time of it, in nanoseconds since 1970, or 0."""
         if not self._believes(leg, data, source, now_ns):
             leg.dropped += 1
             return
@@ -143,10 +146,27 @@ class Relay:
         length = len(data)
         self.buffer[:length] = data
         forward = leg.forward
+        waited_ns = _waited(arrived_at)
         if waited_ns > STALE_NS:
             leg.forward = None
         self.take(leg, length, now_ns, max((now_ns - waited_ns) // 1000, leg.started_us))
         leg.forward = forward
+        if leg.measuring and length > FIXED_LENGTH and leg.actions[data[1]] == AUDIO:
+            self._measure(leg, data, arrived_at)
+
+    @staticmethod
+    def _measure(leg: Leg, data: bytes, arrived_at: int) -> None:
+        """Measure the arrival of one packet for jitter, and note whose it is."""
+        _, timestamp, ssrc = _read_header(data, 2)
+        if ssrc != leg.reception.ssrc:
+            leg.reception.source(ssrc)
+            leg.jitter.begin()
+        if arrived_at:
+            leg.jitter.take(arrived_at, timestamp, leg.outgoing.clock_rate)
+        leg.payload_octets = len(data) - FIXED_LENGTH
+        leg.measuring -= 1
+        if not leg.measuring and not leg.settling:
+            leg.checked = False
 
     def _believes(self, leg: Leg, data: bytes, source: Source, now_ns: int) -> bool:
         """Tell whether this source may speak for the far end, and latch on to it where that is due."""
@@ -181,6 +201,9 @@ class Relay:
 
     def _take_other(self, leg: Leg, length: int, now_ns: int, action: int) -> None:
         """A telephone event is told and perhaps sent on, never kept (LAW-74); everything else ends here."""
+        if action == RTCP:
+            self._take_report(leg, bytes(self._views[length]), now_ns)
+            return
         if action != EVENT:
             leg.dropped += 1
             return
@@ -189,7 +212,7 @@ class Relay:
         except PeerError:
             leg.dropped += 1
             return
-        leg.reception.arrived(packet.sequence_number)
+        leg.reception.arrived(packet.sequence_number, packet.ssrc)
         leg.last_at = now_ns
         digit = leg.digits.receive(packet.payload, packet.timestamp, packet.ssrc, marker=packet.marker)
         if digit is not None:
@@ -220,10 +243,15 @@ def _rewire_both(leg: Leg) -> None:
         leg.peer.rewire()
 
 
-def _waited(ancillary: list[tuple[int, int, bytes]]) -> int:
-    """Return how many nanoseconds a datagram waited in the kernel, 0 where it does not say."""
+def _arrived_at(ancillary: list[tuple[int, int, bytes]]) -> int:
+    """Return when the kernel took a datagram in, in nanoseconds since 1970; 0 where it does not say."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-            return max(0, int(time.time_ns() - seconds * 1_000_000_000 - nanoseconds))
+            return int(seconds * 1_000_000_000 + nanoseconds)
     return 0
+
+
+def _waited(arrived_at: int) -> int:
+    """Return how many nanoseconds a datagram waited in the kernel, 0 where that is not known."""
+    return max(0, time.time_ns() - arrived_at) if arrived_at else 0

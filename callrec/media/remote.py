@@ -8,7 +8,7 @@ from typing import Any
 
 Source = tuple[str, int]
 
-AUDIO, EVENT, DROP = 0, 1, 2
+AUDIO, EVENT, DROP, RTCP = 0, 1, 2, 3
 """What to do with a packet, by its second byte."""
 
 _COMFORT_NOISE = (13, 19)
@@ -28,6 +28,10 @@ class Remote:
     permitted: tuple[str, ...]
     may_send: bool
     may_receive: bool
+    rtcp_port: int | None = None
+    """Where RTCP goes (`a=rtcp`), None for the port above the media's."""
+    rtcp_mux: bool = False
+    """RTP and RTCP share one port (RFC 5761)."""
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any]) -> Remote:
@@ -44,6 +48,8 @@ class Remote:
             permitted=tuple(wire["permitted"]),
             may_send=wire["may_send"],
             may_receive=wire["may_receive"],
+            rtcp_port=wire["rtcp_port"],
+            rtcp_mux=wire["rtcp_mux"],
         )
 
     @property
@@ -67,7 +73,7 @@ class Remote:
     def actions(self) -> bytes:
         """Return what to do with a packet for each value of its second byte."""
         table = bytearray([AUDIO if self.may_receive else DROP] * 256)
-        table[192:224] = bytes([DROP]) * 32  # RTCP (RFC 5761 4)
+        table[192:224] = bytes([RTCP if self.rtcp_mux else DROP]) * 32  # RFC 5761 4
         if self.telephone_event is not None:
             table[self.telephone_event] = table[self.telephone_event | 0x80] = EVENT
         return bytes(table)

@@ -9,16 +9,19 @@ from pathlib import Path
 from callrec.media.channel import Message
 from callrec.media.commands import Play
 from callrec.media.events import (
+    Confirmed,
     Digit,
     Discarded,
     Gap,
     Latched,
     LegClosed,
+    LegQuality,
     LegStats,
     MediaEvent,
     Part,
     Played,
     RecordingFailed,
+    RecordingPaused,
     Sealed,
     StatsReport,
     StorageBlocked,
@@ -44,11 +47,14 @@ class Reports:
             "latched": self._latched,
             "digit": self._digit,
             "played": self._played,
+            "confirmed": self._confirmed,
             "gap": self._gap,
+            "paused": self._paused,
             "sealed": self._sealed,
             "discarded": self._discarded,
             "failed": self._failed,
             "stats": self._stats,
+            "quality": self._quality,
             "closed": self._closed,
             "write_blocked": self._blocked,
             "write_unblocked": self._unblocked,
@@ -116,6 +122,11 @@ class Reports:
         values = {key: value for key, value in message.items() if key not in ("t", "leg")}
         self._tell(Played(call_id=leg.call.name, leg=leg.name, **values))
 
+    def _confirmed(self, _pid: int, message: Message) -> None:
+        if (leg := self._legs.get(message["leg"])) is not None:
+            loss, highest = message["loss"], message["highest_sequence"]
+            self._tell(Confirmed(leg.call.name, leg.name, message["play_id"], loss, highest))
+
     def _gap(self, _pid: int, message: Message) -> None:
         call = self._calls.get(message["call"])
         if call is None or call.recording is None:
@@ -123,6 +134,11 @@ class Reports:
         offset = call.recording.part_offset_ms
         start, end = offset + message["start_us"] // 1000, offset + message["end_us"] // 1000
         self._tell(Gap(call.name, start, end, message["reason"], message["final"]))
+
+    def _paused(self, _pid: int, message: Message) -> None:
+        call = self._calls.get(message["call"])
+        if call is not None and call.recording is not None and call.recording.paused is message["on"]:
+            self._tell(RecordingPaused(call.name, message["on"]))
 
     def _sealed(self, _pid: int, message: Message) -> None:
         call = self._calls.get(message["call"])
@@ -167,6 +183,11 @@ class Reports:
                 call.recording.kept_ms = kept_ms
         if rows:
             self._tell(StatsReport(pid, tuple(rows)))
+
+    def _quality(self, _pid: int, message: Message) -> None:
+        if (leg := self._legs.get(message["leg"])) is not None:
+            values = {key: value for key, value in message.items() if key not in ("t", "leg")}
+            self._tell(LegQuality(leg.call.name, leg.name, **values))
 
     def _closed(self, _pid: int, message: Message) -> None:
         if (leg := self._legs.pop(message["leg"], None)) is not None:

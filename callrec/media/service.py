@@ -251,8 +251,11 @@ class MediaService:
 
     # --- recording -----------------------------------------------------------------------------------------------
 
-    def record(self, call_id: str, *, outside: str, ours: str, parts: Parts) -> datetime | None:
-        """Keep both legs from now on; return the start of the recording, or None if the call is gone."""
+    def record(self, call_id: str, *, outside: str, ours: str, parts: Parts, paused: bool = False) -> datetime | None:
+        """Keep both legs from now on; return the start of the recording, or None if the call is gone.
+
+        A `paused` one begins with nothing stored.
+        """
         call = self._calls.get(call_id)
         if call is None:
             return None
@@ -267,6 +270,7 @@ class MediaService:
             started_mono_ns=mono_ns,
             spec=parts.next_part(now_utc),
             part_started_mono_ns=mono_ns,
+            paused=paused,
         )
         self._send_record(call, call.recording, resume=False)
         return now_utc
@@ -278,8 +282,10 @@ class MediaService:
             self._send(call_id, {"t": "hold", "on": on})
 
     def pause(self, call_id: str, *, on: bool) -> None:
-        """Keep no audio while somebody paused the recording (LAW-72)."""
+        """Keep no audio while somebody paused the recording (LAW-72); RecordingPaused tells when that is so."""
         if (recording := self._recording(call_id)) is not None:
+            if recording.paused and not on:
+                recording.resumed_mono_ns = time.monotonic_ns()
             recording.paused = on
             self._send(call_id, {"t": "pause", "on": on})
 

@@ -84,6 +84,8 @@ class LegState:
             "permitted": list(remote.media_addresses),
             "may_send": remote.may_send and host is not None,
             "may_receive": remote.may_receive,
+            "rtcp_port": remote.rtcp_port,
+            "rtcp_mux": remote.rtcp_mux,
             "keep": keep,
         }
 
@@ -115,6 +117,8 @@ class RecordingState:
     part_started_mono_ns: int
     held: bool = False
     paused: bool = False
+    resumed_mono_ns: int = 0
+    """When the last pause ended: what came before it is stored by no later worker either."""
     ending: str = ""
     """Empty, `seal`, `discard` or `failed`."""
     reason: str = ""
@@ -141,6 +145,7 @@ class RecordingState:
             "started_mono_ns": self.part_started_mono_ns,
             "held": self.held,
             "paused": self.paused,
+            "keep_from_mono_ns": self.resumed_mono_ns,
             "resume": resume,
         }
 

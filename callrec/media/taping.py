@@ -131,13 +131,18 @@ class Taping:
         tape.pause(on=message["paused"])
         self._attach_all(tape)
         if message["resume"]:
-            self._take_over(tape)
+            self._take_over(tape, message["keep_from_mono_ns"])
+        if tape.paused:
+            self._tell({"t": "paused", "call": call, "on": True})
 
-    def _take_over(self, tape: Tape) -> None:
-        """Keep what waited while there was no worker; what is missing before it is the gap."""
+    def _take_over(self, tape: Tape, keep_from_ns: int) -> None:
+        """Keep what waited while there was no worker; what is missing before it is the gap.
+
+        What came before `keep_from_ns` came while the recording was paused.
+        """
         now_ns = time.monotonic_ns()
         legs = [self._legs[number] for number in self._sides[tape.call] if number in self._legs]
-        firsts = [self._relay.take_backlog(leg, now_ns) for leg in legs]
+        firsts = [self._relay.take_backlog(leg, now_ns, keep_from_ns) for leg in legs]
         came = [first for first in firsts if first is not None]
         until_us = max(0, min(came, default=now_ns // 1000) - tape.started_us)
         tape.gap_at_start(until_us)
@@ -149,9 +154,22 @@ class Taping:
             self._attach_all(tape)
 
     def _pause(self, message: Message, _descriptors: list[int]) -> None:
-        if (tape := self._tapes.get(message["call"])) is not None:
-            tape.pause(on=message["on"])
-            self._attach_all(tape)
+        tape = self._tapes.get(message["call"])
+        if tape is None:
+            return
+        if not message["on"]:
+            self._let_go_of_backlog(tape)
+        tape.pause(on=message["on"])
+        self._attach_all(tape)
+        self._tell({"t": "paused", "call": tape.call, "on": tape.paused})
+
+    def _let_go_of_backlog(self, tape: Tape) -> None:
+        """Relay what waits in the sockets and keep none of it: it came while the recording was paused (LAW-73)."""
+        now_ns = time.monotonic_ns()
+        for number in self._sides[tape.call]:
+            if (leg := self._legs.get(number)) is not None:
+                leg.store = None
+                self._relay.take_backlog(leg, now_ns)
 
     def _seal(self, message: Message, _descriptors: list[int]) -> None:
         call = message["call"]

@@ -23,6 +23,7 @@ from callrec.media.leg import Leg, adopt
 from callrec.media.playing import WAIT_FOR_MEDIA_NS, Order, Playing, Wheel
 from callrec.media.relay import Relay
 from callrec.media.remote import Remote
+from callrec.media.rtcp import Rtcp
 from callrec.media.taping import Taping
 from callrec.media.writer import WriterThread
 from callrec.rtp.outgoing import OutgoingStream
@@ -52,7 +53,8 @@ class Worker:
         self._legs: dict[int, Leg] = {}
         self._by_fd: dict[int, Leg] = {}
         self._by_rtcp: dict[int, Leg] = {}
-        self._relay = Relay(channel.send, self._media_heard)
+        self._rtcp = Rtcp(channel.send)
+        self._relay = Relay(channel.send, self._media_heard, self._rtcp.take)
         self._wheel = Wheel(now, self._end_play)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._writer = WriterThread(lambda: os.eventfd_write(self._wake, 1))
@@ -157,7 +159,7 @@ class Worker:
             os.eventfd_read(self._wake)
             self._taping.report()
         elif (leg := self._by_rtcp.get(fd)) is not None:
-            self._relay.take_rtcp(leg)
+            self._rtcp.read(leg, time.monotonic_ns())
 
     def _keep_house(self, now_ns: int) -> None:
         self._housekeeping_at = now_ns + HOUSEKEEPING_NS
@@ -168,9 +170,12 @@ class Worker:
             self._tell_stats(now_ns)
 
     def _tell_stats(self, now_ns: int) -> None:
-        """Tell the counters of a tenth of the legs; after a second all have had their turn."""
+        """Tell the counters of a tenth of the legs and look at their RTCP; after a second all have had their turn."""
         self._slice = (self._slice + 1) % STATS_SLICES
-        rows = [_counters(leg, now_ns) for leg in self._legs.values() if leg.number % STATS_SLICES == self._slice]
+        legs = [leg for leg in self._legs.values() if leg.number % STATS_SLICES == self._slice]
+        for leg in legs:
+            self._rtcp.look(leg, now_ns)
+        rows = [_counters(leg, now_ns) for leg in legs]
         kept = self._taping.kept(self._slice, STATS_SLICES)
         if rows or kept:
             self._channel.send({"t": "stats", "legs": rows, "kept": kept}, droppable=True)
@@ -202,7 +207,9 @@ class Worker:
         outgoing = OutgoingStream(message["ssrc"], message["sequence"], message["timestamp"])
         if message["last_at"] is not None:
             outgoing.resume_from(message["sequence"], message["timestamp"], message["last_at"])
-        leg = Leg((message["leg"], message["call"]), (rtp, rtcp), outgoing, time.monotonic_ns())
+        now_ns = time.monotonic_ns()
+        leg = Leg((message["leg"], message["call"]), (rtp, rtcp), outgoing, now_ns)
+        self._rtcp.open(leg, now_ns)
         self._legs[leg.number] = leg
         self._by_fd[leg.fd] = leg
         self._by_rtcp[rtcp.fileno()] = leg
@@ -309,7 +316,10 @@ class Worker:
         self._wheel.remove(playing)
         leg.play = None
         leg.waiting = False
-        self._channel.send(playing.evidence(interrupted_by))
+        evidence = playing.evidence(interrupted_by)
+        if evidence["completed"] and not evidence["confirmed"] and playing.order.kind == "notice":
+            leg.control.unconfirmed = playing
+        self._channel.send(evidence)
         _rewire(leg)
 
     def _close(self, message: Message, _descriptors: list[int]) -> None:
@@ -318,7 +328,9 @@ class Worker:
             return
         if leg.play is not None:
             self._end_play(leg.play, "closed")
-        self._channel.send({"t": "stats", "legs": [_counters(leg, time.monotonic_ns())], "kept": []})
+        now_ns = time.monotonic_ns()
+        self._channel.send({"t": "stats", "legs": [_counters(leg, now_ns)], "kept": []})
+        self._rtcp.close(leg, now_ns)
         self._taping.leg_closed(leg)
         self._by_fd.pop(leg.fd)
         self._by_rtcp.pop(leg.rtcp.fileno())

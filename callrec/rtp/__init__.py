@@ -1,10 +1,13 @@
-"""RTP without I/O: headers, reception counts, continuous outgoing streams, digits, G.711 and tones."""
+"""RTP and RTCP without I/O: headers, reception, reports, quality, outgoing streams, digits, G.711 and tones."""
 
 from callrec.rtp.g711 import Law
 from callrec.rtp.header import FIXED_HEADER, FIXED_LENGTH, RtpPacket, is_rtcp, payload_of
+from callrec.rtp.jitter import Jitter
 from callrec.rtp.outgoing import OutgoingStream
+from callrec.rtp.quality import estimate_mos
 from callrec.rtp.reception import Reception
-from callrec.rtp.rtcp import fraction_lost
+from callrec.rtp.reporting import Reporting, Sent
+from callrec.rtp.rtcp import Compound, Report, ReportBlock, SenderInfo, compound_of, parse_compound
 from callrec.rtp.telephone_event import DIGITS, DigitReceiver
 from callrec.rtp.tones import BUSY, CONGESTION, NUMBER_UNOBTAINABLE, RINGBACK, Tone, tone, tone_sources
 
@@ -16,14 +19,23 @@ __all__ = [
     "FIXED_LENGTH",
     "NUMBER_UNOBTAINABLE",
     "RINGBACK",
+    "Compound",
     "DigitReceiver",
+    "Jitter",
     "Law",
     "OutgoingStream",
     "Reception",
+    "Report",
+    "ReportBlock",
+    "Reporting",
     "RtpPacket",
+    "SenderInfo",
+    "Sent",
     "Tone",
-    "fraction_lost",
+    "compound_of",
+    "estimate_mos",
     "is_rtcp",
+    "parse_compound",
     "payload_of",
     "tone",
     "tone_sources",

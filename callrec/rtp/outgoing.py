@@ -80,6 +80,12 @@ class OutgoingStream:
         self.source_timestamp = timestamp
         return fresh
 
+    def timestamp_at(self, now_ns: int) -> int:
+        """Return the RTP timestamp of a moment after the last packet, for a sender report (RFC 3550 6.4.1)."""
+        if self.last_at < 0:
+            return self.last_timestamp
+        return (self.last_timestamp + (now_ns - self.last_at) * self.clock_rate // 1_000_000_000) & _MASK32
+
     def resume_from(self, last_sequence: int, last_timestamp: int, last_at: int) -> None:
         """Take over where another process left the same stream."""
         self.last_sequence = last_sequence

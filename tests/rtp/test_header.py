@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callrec.errors import PeerError
-from callrec.rtp import RtpPacket, fraction_lost, is_rtcp
+from callrec.rtp import RtpPacket, is_rtcp
 
 PLAIN = bytes.fromhex("8088000100000a0011223344") + b"voice"
 
@@ -66,17 +66,3 @@ def test_whatever_arrives(data: bytes) -> None:
 def test_rtcp_is_told_by_its_second_byte() -> None:
     """RFC 5761 4: 192 to 223; payload types 96 to 127 with a marker are not."""
     assert [byte for byte in range(256) if is_rtcp(byte)] == list(range(192, 224))
-
-
-def test_a_receiver_report_is_read() -> None:
-    """The fraction lost of our stream is found in a compound packet, behind a sender report."""
-    sender = bytes.fromhex("80c80006") + bytes(24)
-    receiver = bytes.fromhex("81c90007 0000000a 00000063 40000000") + bytes(16)
-    assert fraction_lost(sender + receiver, 0x63) == 0.25
-    assert fraction_lost(sender + receiver, 0x64) is None
-
-
-@given(st.binary(max_size=100))
-def test_broken_rtcp(data: bytes) -> None:
-    """Whatever arrives, a share or None."""
-    assert fraction_lost(data, 1) is None or 0 <= fraction_lost(data, 1) < 1  # type: ignore[operator]
