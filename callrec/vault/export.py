@@ -13,12 +13,12 @@ from pathlib import Path
 import soundfile  # type: ignore[import-untyped]  # publishes no types
 
 from callrec.vault.atomic_file import atomic_file
+from callrec.vault.canvas import Samples
 from callrec.vault.export_order import ExportFormat
 from callrec.vault.part_reader import RecordingReader
 from callrec.vault.pcapng import PcapngWriter
-from callrec.vault.placement import RATE
 from callrec.vault.recording_format import CodecEntry, Direction, Mark, PacketRecord, parse_codec_map
-from callrec.vault.rendering import Renderer, Samples, Summary, summarise
+from callrec.vault.rendering import Renderer, Summary, summarise
 
 Progress = Callable[[int, int], None]
 """Takes the bytes of the recording read so far, and all of them."""
@@ -87,21 +87,21 @@ def _write_wav(reader: RecordingReader, fd: int, progress: Progress) -> Summary:
     seekable = _is_file(fd)
     start = os.lseek(fd, 0, os.SEEK_CUR) if seekable else 0
     length = 0 if seekable else summarise(reader).length
-    _write(fd, _wav_header(length))
     renderer = Renderer(reader)
+    _write(fd, _wav_header(length, renderer.rate))
     for block in _blocks(reader, renderer, progress):
         _write(fd, block.astype("<i2", copy=False).tobytes())
     if seekable:
-        os.pwrite(fd, _wav_header(renderer.summary.length), start)
+        os.pwrite(fd, _wav_header(renderer.summary.length, renderer.rate), start)
     return renderer.summary
 
 
-def _wav_header(samples: int) -> bytes:
+def _wav_header(samples: int, rate: int) -> bytes:
     """Return the 44 bytes before the samples of a stereo PCM file; a length beyond 4 GiB is told as the most."""
     frame = 4
     size = min(samples * frame, 0xFFFF_FFFF - 36)
     riff = struct.pack("<4sI4s", b"RIFF", size + 36, b"WAVE")
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, RATE, RATE * frame, frame, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 2, rate, rate * frame, frame, 16)
     return riff + form + struct.pack("<4sI", b"data", size)
 
 
@@ -111,7 +111,7 @@ def _write_encoded(reader: RecordingReader, encoding: _Encoding, fd: int, progre
     with soundfile.SoundFile(
         fd,
         "w",
-        samplerate=RATE,
+        samplerate=renderer.rate,
         channels=2,
         format=encoding.container,
         subtype=encoding.subtype,

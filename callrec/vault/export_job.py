@@ -60,7 +60,7 @@ def run(job: ExportJob, teller: _Teller) -> Summary:
             return summarise(reader)
         if job.form == LEVELS:
             renderer = Renderer(reader)
-            for level in levels(renderer.blocks()):
+            for level in levels(renderer.blocks(), renderer.rate):
                 teller.tell("level", **asdict(level))
             return renderer.summary
         if job.to is not None:

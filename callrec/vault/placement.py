@@ -7,19 +7,32 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 RATE = 8000
-"""Samples a second, and the RTP clock of every codec that is rendered."""
-MEASURE = 2 * RATE
-"""A run's first arrivals among which the least delay is its anchor."""
-WINDOW = 5 * RATE
-SLACK = RATE // 100
-"""10 ms: the least delay may move by this much unseen, and an anchor moves by at most this much at once."""
-JUMP = 2 * RATE
-LEAP = RATE // 5
-"""200 ms: how far a timestamp may disagree with its arrival where a sender may have begun anew."""
-LONG_BREAK = 5 * RATE
-"""After so long without a packet sequence numbers may have wrapped unseen and say nothing."""
+"""Samples a second where a recording holds telephone band alone (G.711)."""
 MEMORY = 512
 _MEMORY_MASK = (1 << MEMORY) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The lengths of section 11 in samples at the rate of a rendering."""
+
+    measure: int
+    """2 s: a run's first arrivals among which the least delay is its anchor."""
+    window: int
+    """5 s in which the least delay is taken again."""
+    slack: int
+    """10 ms: the least delay may move by this much unseen, and an anchor moves by at most this much at once."""
+    jump: int
+    """2 s: more than a run's timestamp may move unexplained."""
+    leap: int
+    """200 ms: how far a timestamp may disagree with its arrival where a sender may have begun anew."""
+    long_break: int
+    """5 s: after so long without a packet sequence numbers may have wrapped unseen and say nothing."""
+
+    @classmethod
+    def at(cls, rate: int) -> Limits:
+        """Return the limits at a rate in samples a second."""
+        return cls(2 * rate, 5 * rate, rate // 100, 2 * rate, rate // 5, 5 * rate)
 
 
 class Incoming(NamedTuple):
@@ -29,15 +42,18 @@ class Incoming(NamedTuple):
     """Samples from the start of the recording."""
     sequence: int
     timestamp: int
+    """In ticks of the codec's RTP clock."""
     ssrc: int
     marker: bool
     payload: bytes
-    law: int
+    coding: int
     """How the payload is decoded; the placer only passes it on."""
+    tick: int = 1
+    """Samples of the rendering in a tick of the RTP clock."""
 
 
 Place = Callable[[int, bytes, int], None]
-"""Takes position in samples, payload and law."""
+"""Takes position in samples, payload and coding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +87,9 @@ class _Run:
     sequence: int
     timestamp: int
     arrival: int
+    tick: int = 1
     unwrapped: int = 0
-    """The highest timestamp so far, from the run's first packet on, never wrapped."""
+    """The highest timestamp so far, in samples from the run's first packet on, never wrapped."""
     seen: int = 1
     """Bit n: the n-th sequence number before the highest has been seen."""
     least: int | None = None
@@ -86,10 +103,11 @@ class _Run:
 class Placer:
     """Places the packets of one direction, in the order of their arrival."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, rate: int = RATE) -> None:
         self.counters = Counters()
         self.adjustments: list[Adjustment] = []
         self._place = place
+        self._limits = Limits.at(rate)
         self._run: _Run | None = None
         self._suspect: Incoming | None = None
         self._broken = False
@@ -100,7 +118,7 @@ class Placer:
         run = self._run
         if run is None:
             self._begin(packet)
-        elif _continues(run.ssrc, run.sequence, run.timestamp, run.arrival, packet):
+        elif self._continues(run, packet):
             if self._suspect is not None:
                 self._drop_suspect()
             self._go_on(run, packet)
@@ -117,12 +135,26 @@ class Placer:
             self._begin(self._suspect)
         self._settle()
 
+    def _continues(self, known: _Run | Incoming, packet: Incoming) -> bool:
+        """Return whether a packet may follow another of the same run."""
+        if packet.ssrc != known.ssrc or packet.tick != known.tick:
+            return False
+        timestamp_delta = _signed(packet.timestamp - known.timestamp, 32) * packet.tick
+        arrival_delta = packet.arrival - known.arrival
+        jump = self._limits.jump
+        if abs(timestamp_delta) > jump and abs(timestamp_delta - arrival_delta) > jump:
+            return False
+        if arrival_delta > self._limits.long_break:
+            return timestamp_delta > 0
+        sequence_delta = _signed(packet.sequence - known.sequence, 16)
+        if sequence_delta == 0:
+            return timestamp_delta == 0
+        return (sequence_delta > 0) == (timestamp_delta > 0) or timestamp_delta == 0
+
     def _doubt(self, packet: Incoming) -> None:
         """Hold a packet that continues nothing, until the next one shows whether it begins something."""
         suspect = self._suspect
-        if suspect is not None and _continues(
-            suspect.ssrc, suspect.sequence, suspect.timestamp, suspect.arrival, packet
-        ):
+        if suspect is not None and self._continues(suspect, packet):
             self._begin(suspect)
             run = self._run
             if run is not None:
@@ -140,30 +172,30 @@ class Placer:
         self._settle()
         self._suspect = None
         self._broken = False
-        self._run = _Run(packet.ssrc, packet.sequence, packet.timestamp, packet.arrival)
+        self._run = _Run(packet.ssrc, packet.sequence, packet.timestamp, packet.arrival, packet.tick)
         self._hold(self._run, 0, packet)
 
     def _go_on(self, run: _Run, packet: Incoming) -> None:
         sequence_delta = _signed(packet.sequence - run.sequence, 16)
-        timestamp_delta = _signed(packet.timestamp - run.timestamp, 32)
+        timestamp_delta = _signed(packet.timestamp - run.timestamp, 32) * run.tick
         arrival_delta = packet.arrival - run.arrival
         unwrapped = run.unwrapped + timestamp_delta
-        if sequence_delta > 0 or arrival_delta > LONG_BREAK:
+        if sequence_delta > 0 or arrival_delta > self._limits.long_break:
             self._advance(run, packet, unwrapped, sequence_delta)
         elif not self._is_new(run, -sequence_delta):
             return
         if run.measuring is not None:
             self._hold(run, unwrapped, packet)
             return
-        leaps = packet.marker or (sequence_delta == 1 and timestamp_delta - arrival_delta > LEAP)
+        leaps = packet.marker or (sequence_delta == 1 and timestamp_delta - arrival_delta > self._limits.leap)
         moved = abs(packet.arrival - unwrapped - (run.least or 0))
-        if self._broken or moved > JUMP or (leaps and moved > LEAP):
+        if self._broken or moved > self._limits.jump or (leaps and moved > self._limits.leap):
             self._broken = False
             run.measuring = []
             self._hold(run, unwrapped, packet)
             return
         self._watch(run, unwrapped, packet.arrival)
-        self._place(unwrapped + run.anchor, packet.payload, packet.law)
+        self._place(unwrapped + run.anchor, packet.payload, packet.coding)
 
     def _advance(self, run: _Run, packet: Incoming, unwrapped: int, sequence_delta: int) -> None:
         if sequence_delta > 0 and not self._broken:
@@ -189,7 +221,7 @@ class Placer:
         held = run.measuring if run.measuring is not None else []
         held.append((unwrapped, packet))
         run.measuring = held
-        if packet.arrival - held[0][1].arrival >= MEASURE:
+        if packet.arrival - held[0][1].arrival >= self._limits.measure:
             self._settle()
 
     def _settle(self) -> None:
@@ -199,48 +231,32 @@ class Placer:
             return
         held, run.measuring = run.measuring, None
         least = min(packet.arrival - unwrapped for unwrapped, packet in held)
-        if run.least is None or abs(least - run.least) > SLACK:
+        if run.least is None or abs(least - run.least) > self._limits.slack:
             first = min(unwrapped for unwrapped, _ in held)
             # What came first must not lie before the start; no sender can push it further than a jump.
-            anchor = least + min(max(0, -(first + least)), JUMP)
+            anchor = least + min(max(0, -(first + least)), self._limits.jump)
             if run.least is not None:
                 self.adjustments.append(Adjustment(first + anchor, anchor - run.anchor))
             run.least, run.anchor = least, anchor
         run.window_start, run.window_least = held[0][1].arrival, least
         for unwrapped, packet in held:
-            self._place(unwrapped + run.anchor, packet.payload, packet.law)
+            self._place(unwrapped + run.anchor, packet.payload, packet.coding)
 
     def _watch(self, run: _Run, unwrapped: int, arrival: int) -> None:
-        """Follow the least delay window by window; where it has moved, move the anchor by at most SLACK."""
-        delay = arrival - unwrapped
-        if arrival - run.window_start < WINDOW:
+        """Follow the least delay window by window; where it has moved, move the anchor by at most 10 ms."""
+        delay, slack = arrival - unwrapped, self._limits.slack
+        if arrival - run.window_start < self._limits.window:
             if run.window_least is None or delay < run.window_least:
                 run.window_least = delay
             return
         if run.window_least is not None and run.least is not None:
             moved = run.window_least - run.least
-            if abs(moved) > SLACK:
-                step = max(-SLACK, min(SLACK, moved))
+            if abs(moved) > slack:
+                step = max(-slack, min(slack, moved))
                 run.least += step
                 run.anchor += step
                 self.adjustments.append(Adjustment(unwrapped + run.anchor, step))
         run.window_start, run.window_least = arrival, delay
-
-
-def _continues(ssrc: int, sequence: int, timestamp: int, arrival: int, packet: Incoming) -> bool:
-    """Return whether a packet may follow another of the same run."""
-    if packet.ssrc != ssrc:
-        return False
-    timestamp_delta = _signed(packet.timestamp - timestamp, 32)
-    arrival_delta = packet.arrival - arrival
-    if abs(timestamp_delta) > JUMP and abs(timestamp_delta - arrival_delta) > JUMP:
-        return False
-    if arrival_delta > LONG_BREAK:
-        return timestamp_delta > 0
-    sequence_delta = _signed(packet.sequence - sequence, 16)
-    if sequence_delta == 0:
-        return timestamp_delta == 0
-    return (sequence_delta > 0) == (timestamp_delta > 0) or timestamp_delta == 0
 
 
 def _signed(value: int, bits: int) -> int:

@@ -6,17 +6,17 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from callrec.errors import PeerError
-from callrec.rtp.g711 import Law, decode_sample
 from callrec.rtp.header import FIXED_HEADER, FIXED_LENGTH, payload_of
+from callrec.rtp.opus import is_silence
+from callrec.vault.canvas import Canvas, Samples
+from callrec.vault.coding import OPUS, SILENT, decoding_of, known_codecs, silent_kind
 from callrec.vault.part_reader import PartReader, RecordingReader
-from callrec.vault.placement import RATE, Adjustment, Counters, Incoming, Placer
+from callrec.vault.placement import Adjustment, Counters, Incoming, Placer
 from callrec.vault.recording_format import (
     OURS,
     OUTSIDE,
@@ -27,20 +27,13 @@ from callrec.vault.recording_format import (
     parse_reason,
     walk_records,
 )
+from callrec.vault.rendering_rate import rate_of
 from callrec.vault.timeline import SpanState, Timeline, TimelineSegment
 
-Samples = npt.NDArray[np.int16]
-
-BLOCK = 10 * RATE
-"""Samples that are yielded at once."""
-HORIZON = 12 * RATE
+BLOCK_S = 10
+"""Seconds that are yielded at once."""
+HORIZON_S = 12
 """How far behind the newest arrival samples may still be placed: a worker's stall of 5 s, a jump, a measurement."""
-SILENT, A_LAW, MU_LAW = 0, 1, 2
-_COMFORT_NOISE = -1
-_IGNORED = -2
-_STATIC = {0: CodecEntry(0, "PCMU", 8000), 8: CodecEntry(8, "PCMA", 8000)}
-_STATIC |= {number: CodecEntry(number, "CN", 8000) for number in (13, 19)}
-_LAWS = {"PCMA": A_LAW, "PCMU": MU_LAW, "CN": _COMFORT_NOISE, "TELEPHONE-EVENT": _IGNORED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +50,8 @@ class Channel:
 class Summary:
     """What a recording holds, known once it has been read to its end."""
 
+    rate: int
+    """Samples a second: 8,000 for G.711, 16,000 where G.722 was heard, 48,000 where Opus was."""
     length: int
     """Samples of each channel."""
     segments: tuple[TimelineSegment, ...]
@@ -69,7 +64,7 @@ class Summary:
     @property
     def duration_ms(self) -> int:
         """Return the length in milliseconds."""
-        return self.length * 1000 // RATE
+        return self.length * 1000 // self.rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,65 +89,25 @@ class Rendering:
         return self.summary.warnings
 
 
-class _Canvas:
-    """The codes of one channel that are not yielded yet, each with the law that decodes it."""
-
-    def __init__(self) -> None:
-        self.late = 0
-        self.end = 0
-        """Position behind the last sample placed."""
-        self._start = 0
-        self._codes = bytearray()
-        self._laws = bytearray()
-
-    def place(self, position: int, payload: bytes, law: int) -> None:
-        """Put a payload at a position; what lies before the canvas comes too late."""
-        first = position - self._start
-        if first < 0:
-            self.late += 1
-            payload, first = payload[-first:] if first + len(payload) > 0 else b"", 0
-        behind = first + len(payload)
-        missing = behind - len(self._codes)
-        if missing > 0:
-            self._codes += bytes(missing + BLOCK)
-            self._laws += bytes(missing + BLOCK)
-        self._codes[first:behind] = payload
-        self._laws[first:behind] = bytes((law,)) * len(payload)
-        self.end = max(self.end, self._start + behind if payload else 0)
-
-    def take(self, length: int) -> Samples:
-        """Return and forget the next samples."""
-        codes = np.frombuffer(self._codes[:length].ljust(length, b"\0"), np.uint8)
-        laws = np.frombuffer(self._laws[:length].ljust(length, b"\0"), np.uint8)
-        del self._codes[:length], self._laws[:length]
-        self._start += length
-        samples: Samples = _table()[(laws.astype(np.uint16) << 8) | codes]
-        return samples
-
-
-@dataclass(slots=True)
 class _Side:
     """One direction while it is read."""
 
-    canvas: _Canvas = field(default_factory=_Canvas)
-    codecs: dict[int, CodecEntry] = field(default_factory=lambda: dict(_STATIC))
-    laws: dict[int, int] = field(default_factory=dict)
-    heard: Counter[str] = field(default_factory=Counter)
-    unrendered: Counter[str] = field(default_factory=Counter)
-    malformed: int = 0
-    placer: Placer = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.placer = Placer(self.canvas.place)
+    def __init__(self, rate: int) -> None:
+        self.canvas = Canvas(rate)
+        self.placer = Placer(self.canvas.place, rate)
+        self.heard: Counter[str] = Counter()
+        self.unrendered: Counter[str] = Counter()
+        self.malformed = 0
+        self._rate = rate
         self.learn(())
 
     def learn(self, entries: tuple[CodecEntry, ...]) -> None:
         """Take in a codec map."""
-        self.codecs = _STATIC | {entry.payload_type: entry for entry in entries}
-        self.laws = {number: _law(codec) for number, codec in self.codecs.items()}
+        self._codecs = known_codecs(entries)
+        self._decodings = {number: decoding_of(codec) for number, codec in self._codecs.items()}
 
     def take(self, arrival: int, packet: bytes) -> int:
-        """Take in an RTP packet; return how many samples it holds."""
+        """Take in an RTP packet; return how many microseconds of voice it holds."""
         try:
             flags, second, sequence, timestamp, ssrc = FIXED_HEADER.unpack_from(packet)
             payload = packet[FIXED_LENGTH:] if flags == 0x80 else payload_of(packet)
@@ -160,19 +115,27 @@ class _Side:
             self.malformed += 1
             return 0
         number = second & 0x7F
-        law = self.laws.get(number)
-        if law is None or law == SILENT:
-            self._count(self.unrendered, number)
-        elif law > SILENT and payload:
-            self._count(self.heard, number)
-            marker = second > 0x7F
-            self.placer.take(Incoming(arrival, sequence, timestamp, ssrc, marker, payload, law))
-            return len(payload)
-        return 0
+        decoding = self._decodings.get(number)
+        if decoding is None:
+            self._not_decoded(number)
+            return 0
+        if not payload or (decoding.coding == OPUS and is_silence(payload)):
+            return 0
+        samples = decoding.length(payload)
+        if not samples:
+            self.malformed += 1
+            return 0
+        self.heard[self._codecs[number].name] += 1
+        marker, tick = second > 0x7F, self._rate // decoding.clock_rate
+        self.placer.take(Incoming(arrival, sequence, timestamp, ssrc, marker, payload, decoding.coding, tick))
+        return samples * 1_000_000 // decoding.rate
 
-    def _count(self, counter: Counter[str], number: int) -> None:
-        codec = self.codecs.get(number)
-        counter[codec.name if codec is not None else f"payload type {number}"] += 1
+    def _not_decoded(self, number: int) -> None:
+        codec = self._codecs.get(number)
+        if codec is None:
+            self.unrendered[f"payload type {number}"] += 1
+        elif silent_kind(codec) == SILENT:
+            self.unrendered[codec.name] += 1
 
     def finish(self) -> None:
         """Place what is still held."""
@@ -189,7 +152,10 @@ class Renderer:
 
     def __init__(self, reader: RecordingReader) -> None:
         self._reader = reader
-        self._sides = {OUTSIDE: _Side(), OURS: _Side()}
+        self.rate = rate_of(reader)
+        """Samples a second of what is yielded."""
+        self._block, self._horizon = BLOCK_S * self.rate, HORIZON_S * self.rate
+        self._sides = {OUTSIDE: _Side(self.rate), OURS: _Side(self.rate)}
         self._timeline = Timeline()
         self._rendered = 0
         self._newest = 0
@@ -216,7 +182,7 @@ class Renderer:
                 self._begin_part(current, part, start_us)
                 current = part
             yield from self._take(plaintext, start_us)
-            yield from self._flush(self._newest - HORIZON, BLOCK)
+            yield from self._flush(self._newest - self._horizon, self._block)
         for side in self._sides.values():
             side.finish()
         length = self._length()
@@ -234,18 +200,17 @@ class Renderer:
 
     def _take(self, plaintext: bytes, start_us: int) -> Iterator[Samples]:
         """Take in one segment; after a long silence yield it first, so that it never lies in memory."""
-        sides, timeline = self._sides, self._timeline
+        sides, timeline, rate = self._sides, self._timeline, self.rate
         for kind, offset_us, start, end in walk_records(plaintext):
             at_us = start_us + offset_us
-            arrival = at_us * RATE // 1_000_000
+            arrival = at_us * rate // 1_000_000
             if arrival > self._newest:
-                if arrival > self._newest + BLOCK:
-                    yield from self._flush(arrival - HORIZON, BLOCK)
+                if arrival > self._newest + self._block:
+                    yield from self._flush(arrival - self._horizon, self._block)
                 self._newest = arrival
             side = sides.get(kind)
             if side is not None:
-                samples = side.take(arrival, plaintext[start:end])
-                timeline.packet(at_us + samples * 1_000_000 // RATE)
+                timeline.packet(at_us + side.take(arrival, plaintext[start:end]))
             else:
                 self._mark(Mark(kind), at_us, start_us, plaintext[start:end])
 
@@ -272,7 +237,7 @@ class Renderer:
 
     def _flush(self, until: int, least: int) -> Iterator[Samples]:
         """Yield what lies before a position, if it is enough."""
-        while (ready := min(until - self._rendered, BLOCK)) >= least:
+        while (ready := min(until - self._rendered, self._block)) >= least:
             self._rendered += ready
             sides = [self._sides[direction].canvas.take(ready) for direction in (OUTSIDE, OURS)]
             yield np.stack(sides, axis=1)
@@ -282,7 +247,7 @@ class Renderer:
         timeline = self._timeline
         end_us = timeline.latest_us if timeline.end_us is None else timeline.end_us
         samples = max(side.canvas.end for side in self._sides.values())
-        return max(0, end_us * RATE // 1_000_000, samples)
+        return max(0, end_us * self.rate // 1_000_000, samples)
 
     def _summarise(self, length: int) -> Summary:
         outside, ours = self._sides[OUTSIDE], self._sides[OURS]
@@ -291,8 +256,9 @@ class Renderer:
             warnings.append("the end of the recording is missing: its writer was stopped before it could seal it")
         warnings += [f"part {number} is not there" for number in self._reader.missing_parts]
         return Summary(
+            rate=self.rate,
             length=length,
-            segments=self._timeline.segments(length * 1_000_000 // RATE),
+            segments=self._timeline.segments(length * 1_000_000 // self.rate),
             cut=self._reader.cut,
             outside=outside.channel(),
             ours=ours.channel(),
@@ -301,7 +267,7 @@ class Renderer:
 
 
 def render(reader: RecordingReader) -> Rendering:
-    """Render a whole recording into memory: 32 KB for each second of it.
+    """Render a whole recording into memory: 32 KB for each second of G.711, six times that for Opus.
 
     Raises:
         IntegrityError: if the recording does not verify.
@@ -309,7 +275,7 @@ def render(reader: RecordingReader) -> Rendering:
     renderer = Renderer(reader)
     blocks = list(renderer.blocks())
     samples = np.concatenate(blocks) if blocks else np.zeros((0, 2), np.int16)
-    return Rendering(samples[:, 0].copy(), samples[:, 1].copy(), RATE, renderer.summary)
+    return Rendering(samples[:, 0].copy(), samples[:, 1].copy(), renderer.rate, renderer.summary)
 
 
 def summarise(reader: RecordingReader) -> Summary:
@@ -333,15 +299,15 @@ class Level:
     right_dbfs: float | None
 
 
-def levels(blocks: Iterator[Samples]) -> Iterator[Level]:
+def levels(blocks: Iterator[Samples], rate: int) -> Iterator[Level]:
     """Yield the level of each second of a rendering, the last one of what is left; for a meter."""
     rest = np.zeros((0, 2), np.int16)
     second = 0
     for block in blocks:
         rest = np.concatenate((rest, block))
-        while len(rest) >= RATE:
-            yield _level(second, rest[:RATE])
-            rest = rest[RATE:]
+        while len(rest) >= rate:
+            yield _level(second, rest[:rate])
+            rest = rest[rate:]
             second += 1
     if len(rest):
         yield _level(second, rest)
@@ -351,23 +317,6 @@ def _level(second: int, samples: Samples) -> Level:
     power = np.mean(np.square(samples, dtype=np.float64), axis=0)
     left, right = (round(10 * math.log10(value) - 20 * math.log10(32768), 1) if value else None for value in power)
     return Level(second, left, right)
-
-
-@cache
-def _table() -> Samples:
-    """Return the sample of each code under each law: none, A, mu."""
-    silent = [0] * 256
-    laws = ([decode_sample(law, code) for code in range(256)] for law in (Law.A, Law.MU))
-    table: Samples = np.array([*silent, *(value for law in laws for value in law)], np.int16)
-    table.setflags(write=False)
-    return table
-
-
-def _law(codec: CodecEntry) -> int:
-    """Return how a codec is decoded; SILENT if it is not."""
-    law = _LAWS.get(codec.name.upper(), SILENT)
-    plain = codec.clock_rate == RATE and codec.channels in (0, 1)
-    return law if plain or law < SILENT else SILENT
 
 
 def _state(mark: Mark) -> SpanState:

@@ -27,7 +27,7 @@ from callrec.vault.recording_format import (
     encode_mark,
     gap_body,
 )
-from callrec.vault.rendering import BLOCK, Renderer, Rendering, levels, render, summarise
+from callrec.vault.rendering import BLOCK_S, Renderer, Rendering, levels, render, summarise
 from tests.vault.recording_support import Packet, open_recording, ours, stream, voice, write_recording
 
 Array = npt.NDArray[np.int16]
@@ -172,11 +172,11 @@ def test_comfort_noise_and_unsaid_time_are_silence(tmp_path: Path) -> None:
 
 def test_other_codecs_are_silence_and_a_warning(tmp_path: Path) -> None:
     """Packets of a codec that is not rendered keep their time, and a listener is told what to do."""
-    codecs = encode_mark(Mark.CODECS, 0, codec_map_body(OUTSIDE, [CodecEntry(9, "G722", 8000)]))
-    result = rendered(tmp_path, [codecs, *stream(voice(2), payload_type=9)], end_us=2_000_000)
+    codecs = encode_mark(Mark.CODECS, 0, codec_map_body(OUTSIDE, [CodecEntry(18, "G729", 8000)]))
+    result = rendered(tmp_path, [codecs, *stream(voice(2), payload_type=18)], end_us=2_000_000)
     assert len(result.left) == 2 * RATE
     assert not result.left.any()
-    assert result.warnings == ("outside party: 100 packets of G722 are silence here; export as pcapng to hear them",)
+    assert result.warnings == ("outside party: 100 packets of G729 are silence here; export as pcapng to hear them",)
 
 
 def test_a_new_ssrc_goes_on_where_it_arrives(tmp_path: Path) -> None:
@@ -350,7 +350,7 @@ def test_blocks_are_the_whole(tmp_path: Path) -> None:
         whole = render(reader)
         blocks = list(Renderer(reader).blocks())
     assert len(blocks) > 3
-    assert all(len(block) == BLOCK for block in blocks[:-2])
+    assert all(len(block) == BLOCK_S * RATE for block in blocks[:-2])
     assert np.array_equal(np.concatenate(blocks), np.stack([whole.left, whole.right], axis=1))
 
 
@@ -384,7 +384,7 @@ def test_levels_tell_who_spoke(tmp_path: Path) -> None:
     """The meter shows the loudness of each second of each side, and nothing where nothing was."""
     packets = [*stream(voice(2)), *ours(stream(voice(1, 2), first_us=2_000_000))]
     with open_recording(write_recording(tmp_path, packets, end_us=3_500_000)) as reader:
-        found = list(levels(Renderer(reader).blocks()))
+        found = list(levels(Renderer(reader).blocks(), RATE))
     assert [level.second for level in found] == [0, 1, 2, 3]
     assert [level.left_dbfs is not None for level in found] == [True, True, False, False]
     assert [level.right_dbfs is not None for level in found] == [False, False, True, False]
