@@ -12,6 +12,7 @@ from callrec.calling_line.identity import (
     identify,
 )
 from callrec.calling_line.numbers import Number, NumberKind, national_of, read_number
+from callrec.calling_line.party import readable
 from callrec.calling_line.profile import PeerProfile
 from callrec.calling_line.query import NumberQuery, lookup_key, mask, normalise_query, parse_query
 
@@ -40,4 +41,5 @@ __all__ = [
     "normalise_query",
     "parse_query",
     "read_number",
+    "readable",
 ]

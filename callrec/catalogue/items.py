@@ -44,8 +44,8 @@ def identity_document(identity: CallIdentity, keys: IndexKeys | None) -> dict[st
 
 
 def pack(document: Mapping[str, Any]) -> bytes:
-    """Return a document as compact JSON."""
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return a document as compact JSON; half a character in it must not cost the whole row."""
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
 def item_of(row: Row, identity: Identity | None, ref: str | None = None) -> Item:

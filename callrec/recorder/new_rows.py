@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from callrec.calling_line import CallingLineIdentity, Number, facts_of
+from callrec.calling_line import CallingLineIdentity, Number, facts_of, readable
 from callrec.catalogue.values import CallIdentity, NewCall, Tie
 from callrec.identifiers import new_call_reference
 from callrec.privacy.clocks import local_date
@@ -80,7 +80,7 @@ def identity_of(arrival: Arrival, policy: WithheldNumberPolicy) -> CallIdentity:
         called_number=arrival.called.e164,
         diverting_number=_e164(calling.diverting_number),
         display_name=calling.display_name,
-        sip_call_ids=(arrival.request.call_id,),
+        sip_call_ids=(readable(arrival.request.call_id),),
         hidden_number=_e164(hidden),
         hidden_sealed=policy is WithheldNumberPolicy.SEALED,
         extra=_extra(arrival, calling),
@@ -105,4 +105,4 @@ def _extra(arrival: Arrival, calling: CallingLineIdentity) -> dict[str, object]:
         "ignored": list(calling.ignored) or None,
         "session_id": arrival.request.headers.get("Session-ID"),
     }
-    return {name: value for name, value in extra.items() if value}
+    return {name: readable(value) if isinstance(value, str) else value for name, value in extra.items() if value}

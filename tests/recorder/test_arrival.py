@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from callrec.catalogue.items import identity_document, pack
 from callrec.recorder.arrival import Arrival
 from callrec.recorder.new_rows import identity_of
 from callrec.settings import Settings, WithheldNumberPolicy, build
@@ -56,11 +58,16 @@ def arrival(uri: str, *lines: str, peer: str = "trunk", config: Settings | None 
         "Content-Length: 0",
     ]
     from_line = [] if any(line.startswith("From:") for line in lines) else ["From: <sip:+441632960001@t>;tag=1"]
-    request = parse_message("\r\n".join([*head, *from_line, *lines, "", ""]).encode())
+    request = parse_message("\r\n".join([*head, *from_line, *lines, "", ""]).encode("utf-8", "surrogateescape"))
     assert isinstance(request, Request)
     flow = Flow("udp", Address("127.0.0.1", 5070), Address("127.0.0.1", 5080))
     known = next(each for each in config.peer if each.name == peer)
     return Arrival(IncomingCall("leg", request, flow, None), known, config)
+
+
+def first(call: Arrival, menu_key: str | None = None) -> str:
+    """Return whom a call tries first."""
+    return str(call.with_user(call.destinations(menu_key)[0]))
 
 
 @pytest.mark.parametrize("user", [DDI, "02079460123", "+442079460123;cpc=ordinary"])
@@ -69,7 +76,7 @@ def test_law_1_a_route_gives_the_call_its_capture_rule(user: str) -> None:
     call = arrival(f"sip:{user}@127.0.0.1:5070")
     assert call.rule is not None
     assert call.rule.name == "inbound"
-    assert str(call.destination()) == f"sip:{user.partition(';')[0]}@127.0.0.2:5062"
+    assert first(call) == f"sip:{user.partition(';')[0]}@127.0.0.2:5062"
     assert call.inbound
 
 
@@ -77,12 +84,12 @@ def test_law_1_a_route_without_a_rule_records_nothing() -> None:
     """A transparent route names its own user."""
     call = arrival("sip:01614960001@127.0.0.1")
     assert call.rule is None
-    assert str(call.destination()) == "sip:200@127.0.0.2"
+    assert first(call) == "sip:200@127.0.0.2"
 
 
 def test_a_number_without_a_route_has_no_destination() -> None:
     """Nobody is called by chance."""
-    assert arrival("sip:01632960999@127.0.0.1").destination() is None
+    assert not arrival("sip:01632960999@127.0.0.1").destinations()
 
 
 @pytest.mark.parametrize("uri", ["sip:999@127.0.0.1", "sip:112@x", "sip:18000@x", "urn:service:sos.fire", "tel:999"])
@@ -90,9 +97,9 @@ def test_fail_1_an_emergency_call_finds_its_way_out_of_any_configuration(uri: st
     """FAIL-1: dialled digits alone decide, and a missing route does not stop it."""
     call = arrival(uri, peer="pbx")
     assert call.emergency
-    assert call.destination() is not None
+    assert call.destinations()
     own = settings(emergency={"destination": "sip:999@127.0.0.9:5060"})
-    assert str(arrival(uri, peer="pbx", config=own).destination()) == "sip:999@127.0.0.9:5060"
+    assert first(arrival(uri, peer="pbx", config=own)) == "sip:999@127.0.0.9:5060"
 
 
 def test_fail_1_the_outside_prefix_does_not_hide_an_emergency() -> None:
@@ -114,6 +121,14 @@ def test_cli_13_a_withheld_number_is_nowhere_in_what_is_kept() -> None:
     assert identity_of(call, WithheldNumberPolicy.KEYED_HASH).hidden_number == "+441632960001"
 
 
+def test_bytes_that_are_no_utf_8_cost_no_row() -> None:
+    """SIP-15: an old PBX writes ISO 8859-1, a broken one anything: whatever is kept can be written as JSON."""
+    request = arrival("sip:0207\udcd0123@t", "Session-ID: \udcffx", 'From: "J\udcfcrgen" <sip:+441632960001@t>;tag=1')
+    kept = identity_of(request, WithheldNumberPolicy.DROP)
+    assert kept.display_name == "J\u00fcrgen"
+    assert json.loads(pack(identity_document(kept, None)))["extra"]["session_id"] == "\u00ffx"
+
+
 def test_a_menu_key_leads_to_its_own_destination() -> None:
     """A menu chooses who is called; without a key the route's destination, or the menu's default, is."""
     rules = [{**TABLES["capture_rule"][0], "menu": "main"}]
@@ -121,5 +136,5 @@ def test_a_menu_key_leads_to_its_own_destination() -> None:
         capture_rule=rules, menu=[{"name": "main", "digits": {"1": "sip:201@127.0.0.2", "2": "sip:202@127.0.0.2"}}]
     )
     call = arrival(f"sip:{DDI}@127.0.0.1", config=config)
-    assert str(call.destination("2")) == "sip:202@127.0.0.2"
-    assert str(call.destination()) == f"sip:{DDI}@127.0.0.2:5062"
+    assert first(call, "2") == "sip:202@127.0.0.2"
+    assert first(call) == f"sip:{DDI}@127.0.0.2:5062"
