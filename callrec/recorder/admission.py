@@ -46,7 +46,7 @@ class Admission:
         Only an emergency call is never refused for overload or drain (FAIL-1).
         """
         tools = self._tools
-        peer = tools.driver.peers.match(event.flow.remote)
+        peer = tools.driver.peer_of(event.flow)
         if peer is None:
             tools.driver.endpoint.reject(event.leg, 403, tools.now)
             return None

@@ -32,7 +32,7 @@ from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
 from callrec.settings import Settings
-from callrec.signalling import Driver, DriverSettings, Peers
+from callrec.signalling import Driver, DriverSettings, Peers, TlsFiles
 from callrec.tasks import Tasks
 
 log = logging.getLogger("callrec.service")
@@ -163,6 +163,7 @@ class Service:
                 [str(place) for place in settings.sip.listen],
                 advertise=settings.sip.advertise,
                 options_reply=lambda: self._options_reply(hall),
+                tls=TlsFiles(settings.sip.tls_certificate_file, settings.sip.tls_key_file, settings.sip.tls_ca_file),
             ),
             Peers(settings.peer),
             hall.on_sip,
@@ -311,7 +312,17 @@ class Service:
                 await self._reload_now(tools)
             except ConfigurationError as error:
                 log.error("the configuration was not reloaded, the old one stays: %s", error)  # noqa: TRY400 - theirs
+            self._reload_certificates(tools)
             self._notifier.ready()
+
+    def _reload_certificates(self, tools: Tools) -> None:
+        """Read the certificates anew, whatever became of the configuration: they are renewed more often."""
+        if not tools.driver.uses_tls:
+            return
+        try:
+            tools.driver.reload_certificates()
+        except OperatorError as error:
+            log.error("the certificates were not reloaded, the old ones stay: %s", error)  # noqa: TRY400 - theirs
 
     async def _reload_now(self, tools: Tools) -> None:
         """Take a new configuration into use for calls to come; a broken one changes nothing."""

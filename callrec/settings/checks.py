@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from callrec.settings.choices import LawfulBasis, RetentionStart
 from callrec.settings.model import Peer, Settings
 from callrec.settings.origin import KeyPath
-from callrec.settings.values import CalendarPeriod
+from callrec.settings.values import CalendarPeriod, Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,24 @@ def _listen_once(settings: Settings) -> Iterator[Problem]:
             same = (place.transport, place.port) == (other.transport, other.port)
             if same and (place.host == other.host or _means_all(place.host, other.host)):
                 yield Problem(("sip", "listen", index), f'"{place}"', f'a place that "{other}" does not hold already')
+
+
+def _tls_files(settings: Settings) -> Iterator[Problem]:
+    sip = settings.sip
+    for index, place in enumerate(sip.listen):
+        if place.transport is Transport.TLS and (sip.tls_certificate_file is None or sip.tls_key_file is None):
+            expected = "sip.tls_certificate_file and sip.tls_key_file beside it"
+            yield Problem(("sip", "listen", index), f'"{place}" without a certificate', expected)
+
+
+def _tls_names_once(settings: Settings) -> Iterator[Problem]:
+    seen: dict[str, Peer] = {}
+    for index, peer in enumerate(settings.peer):
+        for position, name in enumerate(peer.tls_names):
+            other = seen.setdefault(name, peer)
+            if other is not peer:
+                found, expected = f'"{name}"', f'a name that peer "{other.name}" does not have already'
+                yield Problem(("peer", index, "tls_names", position), found, expected)
 
 
 def _means_all(host: str, other: str) -> bool:
@@ -116,7 +134,9 @@ def _stop_key(settings: Settings) -> Iterator[Problem]:
 _CHECKS = (
     _unique_names,
     _listen_once,
+    _tls_files,
     _addresses_once,
+    _tls_names_once,
     _routes,
     _retention_classes,
     _capture_rules,

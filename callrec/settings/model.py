@@ -36,6 +36,7 @@ from callrec.settings.types import (
     DestinationOrEmpty,
     Digits,
     Duration,
+    HostName,
     IpOrEmpty,
     Key,
     KeyOrNothing,
@@ -112,10 +113,18 @@ class Sip(Section):
     listen: tuple[Place, ...] = Field(
         default=(Listen.read("udp://127.0.0.1:5070"), Listen.read("tcp://127.0.0.1:5070")),
         min_length=1,
-        description="Where SIP is heard: udp:// and tcp:// with an IP address and a port.",
+        description="Where SIP is heard: udp://, tcp:// and tls:// with an IP address and a port.",
     )
     advertise: AddressOrEmpty = Field(
         default="", description="Address written in Via and Contact; empty means that of the route to the peer."
+    )
+    tls_certificate_file: OptionalFile = Field(
+        default=None, description="Certificate of this recorder and those above it, PEM; needed for tls://."
+    )
+    tls_key_file: OptionalFile = Field(default=None, description="Private key of that certificate, PEM.")
+    tls_ca_file: OptionalFile = Field(
+        default=None,
+        description="Authorities that sign the certificates of peers, PEM; empty means those of the system.",
     )
     max_calls: Count = Field(default=500, description="Calls at once; beyond it calls get 503, emergency calls never.")
     drain_seconds: Seconds = Field(
@@ -208,6 +217,11 @@ class Emergency(Section):
     )
 
 
+    tls_names: tuple[HostName, ...] = Field(
+        default=(),
+        description="Names its certificate must carry over TLS, one of them; "
+        "whoever shows one is this peer, from whatever address.",
+    )
 class Route(Section):
     """Where a call goes; the first that matches wins."""
 

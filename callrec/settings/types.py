@@ -18,6 +18,7 @@ from callrec.settings.values import (
     Listen,
     PeerAddress,
     read_duration,
+    read_host_name,
     read_port_range,
     read_sip_uri,
     split_host_port,
@@ -124,6 +125,7 @@ NumberPattern = Annotated[
     str,
     _matching(r"\+?[0-9A-Za-z*?_.-]+", "a number in E.164 or national form, with * and ? where needed"),
     Field(title="number pattern"),
+HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 ]
 TimeZone = Annotated[str, _read(_read_timezone, str), Field(title="time zone")]
 Country = Annotated[str, _matching("GB", "GB, the only numbering plan of this version"), Field(title="country")]

@@ -177,6 +177,17 @@ def _is_host(text: str) -> bool:
     return bool(_HOST_NAME.fullmatch(text)) and (not re.fullmatch(r"[\d.]+", text) or _is_ip_address(text))
 
 
+def read_host_name(text: str) -> str:
+    """Return a host name or IP address as a certificate carries it, in lower case.
+
+    Raises:
+        ValueError: if it is none, or holds a wildcard: no wildcard stands for a SIP domain (RFC 5922 7.2).
+    """
+    if not _is_host(text) and not _is_ip_address(text):
+        raise ValueError("a name that stands in the certificate, such as sip.example.net, without wildcard")
+    return text.lower().rstrip(".")
+
+
 def bracketed(host: str) -> str:
     """Return a host as it stands in a URI: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
@@ -187,6 +198,7 @@ class Transport(StrEnum):
 
     UDP = "udp"
     TCP = "tcp"
+    TLS = "tls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +216,9 @@ class Listen:
         Raises:
             ValueError: if the text names none.
         """
-        expected = "udp:// or tcp:// with an IP address of this machine and a port, such as udp://127.0.0.1:5070"
+        expected = (
+            "udp://, tcp:// or tls:// with an IP address of this machine and a port, such as udp://127.0.0.1:5070"
+        )
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in set(Transport):
             raise ValueError(expected)
@@ -293,7 +307,7 @@ class BrokerUrl:
 
 _SIP_USER = r"(?:[A-Za-z0-9_.!~*'()&=+$,;?/%#-]+(?::[^@\s]*)?@)?"
 _SIP_URI = re.compile(
-    rf"sip:{_SIP_USER}(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d+))?(?:;[^\s?]+)?", re.IGNORECASE
+    rf"sips?:{_SIP_USER}(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d+))?(?:;[^\s?]+)?", re.IGNORECASE
 )
 
 
@@ -303,7 +317,7 @@ def read_sip_uri(text: str) -> str:
     Raises:
         ValueError: if it is none.
     """
-    expected = "a SIP URI such as sip:127.0.0.2:5062 or sip:200@pbx.example;transport=tcp"
+    expected = "a SIP URI such as sip:127.0.0.2:5062, sip:200@pbx.example;transport=tcp or sips:pbx.example"
     found = _SIP_URI.fullmatch(text)
     if not found or not (_is_host(found["host"]) or _is_ip_address(found["host"].strip("[]"))):
         raise ValueError(expected)

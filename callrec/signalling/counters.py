@@ -19,6 +19,8 @@ class Counters:
     """Connections from sources that are no peer: closed at accept."""
     closed_limit: int = 0
     """Connections closed because there were too many, or because the far side was too slow."""
+    handshakes_failed: int = 0
+    """TLS handshakes that did not end in a connection with whom it must be."""
     unparseable: int = 0
     keep_alives: int = 0
     transport_failures: int = 0

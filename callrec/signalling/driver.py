@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from callrec.clock import Clock, SystemClock
 from callrec.errors import OperatorError
 from callrec.identifiers import new_id
+from callrec.signalling.certificates import Credentials, TlsFiles
 from callrec.signalling.counters import Counters
 from callrec.signalling.hooks import Hooks
 from callrec.signalling.rate_limit import RateLimit
@@ -20,6 +21,7 @@ from callrec.signalling.reachability import Reachability
 from callrec.signalling.routes import Routes
 from callrec.signalling.sockets import Listening, read_listening
 from callrec.signalling.tcp import TcpLimits, TcpTransport
+from callrec.signalling.tls import TlsTransport
 from callrec.signalling.udp import UdpListener
 from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
 from callrec.sip.events import Address, Event, Flow, Replied
@@ -61,6 +63,8 @@ class DriverSettings:
     max_transactions: int = 50_000
     max_legs: int = 10_000
     tcp: TcpLimits = field(default_factory=TcpLimits)
+    """Of TCP and, apart from it, of TLS."""
+    tls: TlsFiles = field(default_factory=TlsFiles)
 
 
 class Driver:
@@ -86,13 +90,14 @@ class Driver:
         self._routes = Routes(peers, settings.advertise, self._clock.monotonic)
         self._destinations: Sequence[Uri] = ()
         self.reachability = Reachability(
-            self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic
+            self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic, self._fault_of
         )
         self.endpoint = Endpoint(self._profile(), random)
         self._hooks = Hooks(
             self._routes.is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic
         )
         self._tcp = TcpTransport(self.counters, self._tasks, self._hooks, settings.tcp)
+        self._tls = TlsTransport(self.counters, self._tasks, self._hooks, settings.tcp, peers=lambda: self.peers)
         self._udp: dict[object, UdpListener] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._planned: asyncio.Handle | None = None
@@ -115,11 +120,14 @@ class Driver:
         )
 
     def _is_behind_nat(self, flow: Flow) -> bool:
-        peer = self.peers.match(flow.remote)
+        peer = self.peer_of(flow)
         return peer is not None and peer.nat
 
     def _peer_at(self, address: Address) -> Peer | None:
         return self.peers.match(address)
+
+    def _fault_of(self, flow: Flow) -> str | None:
+        return self._tls.faults.get(flow.remote) if flow.transport == "tls" else None
 
     def _ask_options(self, flow: Flow, token: str) -> None:
         self.endpoint.ask_options(flow, token, self._clock.monotonic())
@@ -143,6 +151,7 @@ class Driver:
         for listener in self._udp.values():
             listener.start()
         await self._tcp.start()
+        await self._tls.start()
         self._tasks.start("sweep", self._sweep())
         self._tasks.start("names", self._look_up())
         self.flush()
@@ -154,8 +163,11 @@ class Driver:
                 listener = UdpListener(place, self.counters, self._hooks)
                 self._udp[listener.address] = listener
                 address = listener.address
-            else:
+            elif place.transport == "tcp":
                 address = self._tcp.bind(place)
+            else:
+                self.reload_certificates()
+                address = self._tls.bind(place)
             self._routes.places.append(Listening(place.transport, address))
 
     async def stop(self) -> None:
@@ -169,6 +181,7 @@ class Driver:
             listener.close()
         self._udp.clear()
         await self._tcp.stop()
+        await self._tls.stop()
         await self._tasks.stop()
 
     @property
@@ -187,6 +200,19 @@ class Driver:
         """Let other peers speak to us from now on (reload); calls that are up go on."""
         self._routes.peers = peers
 
+    def reload_certificates(self) -> None:
+        """Read the files of TLS anew, for connections to come; where one cannot be used, the old ones stay.
+
+        Raises:
+            OperatorError: exit 78 where one cannot be used.
+        """
+        self._tls.credentials = Credentials.load(self._settings.tls)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether a place of `sip.listen` is one of TLS."""
+        return any(place.transport == "tls" for place in self._routes.places)
+
     def watch(self, destinations: Iterable[str]) -> None:
         """Say where calls go, so that the peers among these that are to be asked by OPTIONS are asked."""
         self._destinations = tuple(Uri.parse(text) for text in dict.fromkeys(destinations))
@@ -194,7 +220,9 @@ class Driver:
             self._tasks.start("destinations", self._find_destinations())
 
     def peer_of(self, flow: Flow) -> Peer | None:
-        """Return the peer at the far end of a flow."""
+        """Return the peer at the far end of a flow: over TLS by its certificate where it is known by that."""
+        if flow.transport == "tls":
+            return self.peers.identify(flow.remote, self._tls.names_of(flow))
         return self.peers.match(flow.remote)
 
     async def resolve(self, uri: Uri) -> Flow:
@@ -204,7 +232,10 @@ class Driver:
             OperatorError: where the URI cannot be called, or no listening place leads there.
             OSError: where the name cannot be found.
         """
-        return await self._routes.resolve(uri)
+        flow = await self._routes.resolve(uri)
+        if flow.transport == "tls":
+            self._tls.expect(flow.remote, uri.host)
+        return flow
 
     def route_local(self, host: str) -> str:
         """Return the address of ours that leads to an IP address, for `bind` and `advertise` left empty.
@@ -221,8 +252,8 @@ class Driver:
 
     @property
     def connections(self) -> int:
-        """How many TCP connections live."""
-        return len(self._tcp)
+        """How many TCP and TLS connections live."""
+        return len(self._tcp) + len(self._tls)
 
     def flush(self) -> None:
         """Plan a round for the next turn of the loop; many calls make one."""
@@ -299,7 +330,7 @@ class Driver:
                 else:
                     self.counters.send_failed += 1
             else:
-                self._tcp.send(data, flow)
+                (self._tls if flow.transport == "tls" else self._tcp).send(data, flow)
         return bool(outgoing)
 
     def _arm(self) -> None:
@@ -335,6 +366,7 @@ class Driver:
         while True:
             await asyncio.sleep(SWEEP_S)
             self._tcp.sweep(self._clock.monotonic())
+            self._tls.sweep(self._clock.monotonic())
             self.reachability.look()
 
     async def _look_up(self) -> None:

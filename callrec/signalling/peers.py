@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from callrec.settings import Peer
@@ -40,9 +40,34 @@ class Peers:
         found = remembered[address] = self._search(address)
         return found
 
+    def knows_host(self, host: str, port: int) -> bool:
+        """Whether a host in a URI is a peer's, as an address or as a name of the configuration; none is looked up."""
+        name = host.lower()
+        if self.is_known(Address(host, port)):
+            return True
+        return any(
+            place.name == name and place.port in {None, port} for peer in self._peers for place in peer.addresses
+        )
+
     def is_known(self, address: Address) -> bool:
         """Whether an address is that of a peer."""
         return self.match(address) is not None
+
+    @property
+    def by_certificate(self) -> bool:
+        """Whether some peer is known by its certificate."""
+        return any(peer.tls_names for peer in self._peers)
+
+    def identify(self, address: Address, names: Collection[str]) -> Peer | None:
+        """Return the peer at the far end of a TLS connection whose certificate carries these names.
+
+        A peer with `tls_names` is who shows one of them, from wherever; its address alone is not believed.
+        """
+        shown = next((peer for peer in self._peers if not set(names).isdisjoint(peer.tls_names)), None)
+        if shown is not None:
+            return shown
+        found = self.match(address)
+        return None if found is None or found.tls_names else found
 
     def named(self, name: str) -> Peer | None:
         """Return the peer of a name."""

@@ -55,11 +55,13 @@ class Reachability:
         ask: Callable[[Flow, str], None],
         new_token: Callable[[], str],
         now: Callable[[], float],
+        fault_of: Callable[[Flow], str | None] = lambda _: None,
     ) -> None:
         self._peer_of = peer_of
         self._ask = ask
         self._new_token = new_token
         self._now = now
+        self._fault_of = fault_of
         self._places: dict[tuple[str, Address], _Place] = {}
 
     def watch(self, flows: Iterable[Flow]) -> None:
@@ -76,6 +78,11 @@ class Reachability:
             if key not in self._places and place.down is not None and self._peer_of(place.flow.remote) is not None:
                 place.every_s, place.watched = 0.0, False
                 self._places[key] = place
+
+    def is_down(self, flow: Flow) -> bool:
+        """Return whether a place did not answer when it last should have; nothing is asked and nobody waits."""
+        place = self._places.get(_key(flow))
+        return place is not None and place.down is not None
 
     def heard(self, flow: Flow) -> None:
         """Take any message of a place: it is there."""
@@ -136,6 +143,8 @@ class Reachability:
         if place.down is not None:
             return
         where = f"{host_port(place.flow.remote)} over {place.flow.transport}"
+        fault = self._fault_of(place.flow)
+        what = f"{what}: {fault}" if fault else what
         place.down = (
             f"peer {place.peer} {_WHY.get(cause, 'does not answer')} at {where} ({what}); "
             "calls to it fail: see that it runs and that the network leads there"

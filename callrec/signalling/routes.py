@@ -7,20 +7,17 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Literal
 
 from callrec.errors import OperatorError
 from callrec.signalling.peers import Peers
 from callrec.signalling.sockets import Listening, family_of, route_local
-from callrec.sip.dialog import DEFAULT_PORT, is_literal, literal_route
-from callrec.sip.events import Address, Flow
+from callrec.sip.dialog import default_port, is_literal, literal_route, transport_of
+from callrec.sip.events import Address, Flow, SipTransport
 from callrec.sip.uri import Uri
 
 NAME_LIFETIME = 30.0
 """Seconds the address of a name is kept: calls come faster than DNS changes."""
 _REMEMBERED = 1024
-
-SipTransport = Literal["udp", "tcp"]
 
 
 @dataclass(slots=True)
@@ -100,19 +97,20 @@ class Routes:
             OperatorError: where the URI cannot be called, or no listening place leads there.
             OSError: where the name cannot be found.
         """
-        if uri.scheme != "sip" or not uri.host:
+        if not uri.is_sip or not uri.host:
             raise OperatorError(f"found a destination with scheme {uri.scheme!r}, expected sip:user@host")
         host = uri.parameter("maddr") or uri.host
-        asked: SipTransport = "tcp" if (uri.parameter("transport") or "").lower() == "tcp" else "udp"
+        asked = transport_of(uri)
         address = host if is_literal(host) else await self._look_up(host)
         local = self.local_for(asked, address)
-        if local is None and not uri.parameter("transport"):
+        if local is None and asked == "udp" and not uri.parameter("transport"):
             asked, local = "tcp", self.local_for("tcp", address)
         if local is None:
-            place = f"{asked}://[…]:5060 (IPv6)" if ":" in address else f"{asked}://…:5060"
+            port = default_port(asked)
+            place = f"{asked}://[…]:{port} (IPv6)" if ":" in address else f"{asked}://…:{port}"
             raise OperatorError(f"no listening place leads to {uri.host} by {asked}; add {place} to sip.listen")
         self._remember(address)
-        return Flow(asked, local, Address(address, uri.port or DEFAULT_PORT))
+        return Flow(asked, local, Address(address, uri.port or default_port(asked)))
 
     async def _look_up(self, host: str) -> str:
         expires, address = self._names.get(host, (0.0, ""))

@@ -6,11 +6,11 @@ import errno
 import os
 import socket
 import struct
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from callrec.errors import ExitCode, OperatorError
 from callrec.sip.building import host_port
-from callrec.sip.events import Address
+from callrec.sip.events import Address, SipTransport
 
 RECEIVE_BUFFER = 4 * 1024 * 1024
 """Bytes asked of the kernel: a burst of calls must not overflow while the loop is busy elsewhere."""
@@ -25,7 +25,7 @@ _EXTENDED_ERROR = struct.Struct("=I")
 class Listening(NamedTuple):
     """One entry of `sip.listen`."""
 
-    transport: Literal["udp", "tcp"]
+    transport: SipTransport
     address: Address
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ class Listening(NamedTuple):
 
 
 def read_listening(text: str) -> Listening:
-    """Return the place that text such as `udp://127.0.0.1:5070` or `tcp://[::1]:5070` names.
+    """Return the place that text such as `udp://127.0.0.1:5070` or `tls://[::1]:5071` names.
 
     Raises:
         OperatorError: exit 78 where it names none.
@@ -42,12 +42,12 @@ def read_listening(text: str) -> Listening:
     host, colon, port = rest.rpartition(":")
     if separator and colon and port.isascii() and port.isdigit() and int(port) <= 65535:
         address = Address(host.strip("[]"), int(port))
-        if transport == "udp":
-            return Listening("udp", address)
-        if transport == "tcp":
-            return Listening("tcp", address)
+        known: SipTransport
+        for known in ("udp", "tcp", "tls"):
+            if transport == known:
+                return Listening(known, address)
     raise OperatorError(
-        f"sip.listen: found {text!r}, expected udp:// or tcp:// with an IP address and a port",
+        f"sip.listen: found {text!r}, expected udp://, tcp:// or tls:// with an IP address and a port",
         exit_code=ExitCode.CONFIGURATION,
     )
 

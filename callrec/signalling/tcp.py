@@ -6,15 +6,17 @@ import asyncio
 import socket
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from callrec.errors import PeerError
 from callrec.signalling.sockets import Listening, address_of, bind
-from callrec.sip.events import Address, Flow
+from callrec.sip.events import Address, Flow, SipTransport
 from callrec.sip.failure import parse_failure_reply
 from callrec.sip.framing import PONG, KeepAlive, StreamFramer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from callrec.signalling.counters import Counters
     from callrec.signalling.hooks import Hooks
     from callrec.tasks import Tasks
@@ -55,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         host, port, *_ = transport.get_extra_info("peername") or ("", 0)
         opened = self.flow is not None
-        self.flow = self.flow or Flow("tcp", self._local, Address(host, port))
+        self.flow = self.flow or Flow(self._owner.name, self._local, Address(host, port))
         if not self._owner.admit(self, opened=opened):
             self.flow = None
             self._transport.abort()
@@ -100,8 +102,12 @@ class Connection(asyncio.Protocol):
         # Closing with unread bytes would be a reset, and the reply lost: what still comes is thrown away for a moment.
         self._refused = True
         self.begun_at = float("-inf")
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:  # TLS has its own end, which waits for the far side's
+            self._transport.close()
 
     def send(self, data: bytes) -> None:
         """Send bytes; a far side that does not read is cut off."""
@@ -111,6 +117,12 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > self._owner.limits.write_buffer:
             self._owner.counters.closed_limit += 1
             self._transport.abort()
+
+    @property
+    def certificate(self) -> Mapping[str, Any] | None:
+        """The verified certificate of the far side, None where there is none."""
+        secured = None if self._transport is None else self._transport.get_extra_info("ssl_object")
+        return None if secured is None else secured.getpeercert()
 
     def close(self) -> None:
         """Close after what was sent."""
@@ -126,8 +138,9 @@ class Connection(asyncio.Protocol):
 
 @dataclass(slots=True)
 class TcpTransport:
-    """All connections of the driver, and its listening sockets."""
+    """All connections of the driver over one transport, and its listening sockets."""
 
+    name: ClassVar[SipTransport] = "tcp"
     counters: Counters
     tasks: Tasks
     hooks: Hooks
@@ -206,12 +219,9 @@ class TcpTransport:
             self.counters.send_failed += 1
 
     async def _open(self, flow: Flow) -> None:
-        loop = asyncio.get_running_loop()
-        host, port = flow.remote
         connection: Connection | None
         try:
-            async with asyncio.timeout(self.limits.connect_timeout):
-                _, connection = await loop.create_connection(partial(Connection, self, flow.local, flow), host, port)
+            connection = await self._connect(flow)
         except OSError:  # TimeoutError is one
             connection = None
         waiting = self._opening.pop(flow, [])
@@ -222,6 +232,11 @@ class TcpTransport:
         for data in waiting:
             connection.send(data)
             self.counters.sent += 1
+
+    async def _connect(self, flow: Flow) -> Connection | None:
+        made = partial(Connection, self, flow.local, flow)
+        async with asyncio.timeout(self.limits.connect_timeout):
+            return (await asyncio.get_running_loop().create_connection(made, *flow.remote))[1]
 
     def sweep(self, now: float) -> None:
         """Close connections that are idle, or that began a message and never finished it; called each second."""

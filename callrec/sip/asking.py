@@ -50,7 +50,8 @@ class Asking:
     def options(self, flow: Flow, token: str, now: float) -> None:
         """Ask whoever is at the far end of a flow whether it is there."""
         core = self._core
-        uri = Uri.parse(f"sip:{host_port(flow.remote)}{';transport=tcp' if flow.transport == 'tcp' else ''}")
+        transport = "" if flow.transport == "udp" else f";transport={flow.transport}"
+        uri = Uri.parse(f"sip:{host_port(flow.remote)}{transport}")
         branch = core.branch(uri)
         us = f"<sip:{core.profile.contact_user}@{host_port(core.profile.advertise(flow))}>;tag={core.token()}"
         pairs = [("Via", core.via(flow, branch)), ("Max-Forwards", str(MAX_FORWARDS)), ("From", us)]

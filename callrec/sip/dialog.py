@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from callrec.errors import PeerError
 from callrec.sip.building import MAX_FORWARDS, HeaderPairs
-from callrec.sip.events import Address, Flow
+from callrec.sip.events import Address, Flow, SipTransport
 from callrec.sip.headers import Headers
 from callrec.sip.message import CSeq, Request, Response
 from callrec.sip.name_address import NameAddress
@@ -18,6 +18,8 @@ MAX_ROUTES = 32
 """Proxies in a route set; a longer one cannot be real."""
 
 DEFAULT_PORT = 5060
+SECURE_PORT = 5061
+"""Of TLS."""
 
 
 class DialogKey(NamedTuple):
@@ -146,16 +148,31 @@ def request_in(dialog: Dialog, cseq: CSeq, via: str, headers: HeaderPairs = (), 
 def literal_route(uri: Uri, flow: Flow) -> Flow:
     """Return the way to a URI where its host is an address; a name keeps the flow of the dialog.
 
-    A connection that leads to the same host is kept (RFC 5923): its far side may not listen at all.
+    A connection that leads to the same host is kept (RFC 5923): its far side may not listen at all. What was agreed
+    over TLS never goes on in clear, whatever a Contact says.
     """
     host = uri.parameter("maddr") or uri.host
     if not is_literal(host):
         return flow
     transport = (uri.parameter("transport") or "").lower()
-    if flow.transport == "tcp" and transport != "udp" and host == flow.remote.host:
+    secured = flow.transport == "tls"
+    if flow.transport != "udp" and (secured or transport != "udp") and host == flow.remote.host:
         return flow
-    chosen: Literal["udp", "tcp"] = "tcp" if transport == "tcp" else "udp"
-    return Flow(chosen, flow.local, Address(host, uri.port or DEFAULT_PORT))
+    chosen = "tls" if secured else transport_of(uri)
+    return Flow(chosen, flow.local, Address(host, uri.port or default_port(chosen)))
+
+
+def transport_of(uri: Uri) -> SipTransport:
+    """Return what a URI asks to be reached by; UDP where it says nothing (RFC 3261 19.1.4, RFC 5630 3.1.2)."""
+    transport = (uri.parameter("transport") or "").lower()
+    if uri.scheme == "sips" or transport == "tls":
+        return "tls"
+    return "tcp" if transport == "tcp" else "udp"
+
+
+def default_port(transport: SipTransport) -> int:
+    """Return the port where a URI names none (RFC 3261 19.1.2)."""
+    return SECURE_PORT if transport == "tls" else DEFAULT_PORT
 
 
 def is_literal(host: str) -> bool:

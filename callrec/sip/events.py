@@ -16,13 +16,17 @@ class Address(NamedTuple):
     port: int
 
 
+SipTransport = Literal["udp", "tcp", "tls"]
+
+
 class Flow(NamedTuple):
     """The way a message came or goes: transport, our listening address, the far address.
 
-    For TCP the pair of addresses names a connection: the driver reuses it while it lives and opens one where it must.
+    For TCP and TLS the pair of addresses names a connection: the driver reuses it while it lives and opens one where it
+    must.
     """
 
-    transport: Literal["udp", "tcp"]
+    transport: SipTransport
     local: Address
     remote: Address
 

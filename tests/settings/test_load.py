@@ -121,8 +121,13 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
         ("[sip]\nlisten = ['udp://127.0.0.1:70000']", "expected a port between 1 and 65535"),
         ("[attendant]\nstop_key = '9'", 'attendant.stop_key: found "9", expected a key that neither declines'),
         ("[attendant]\nstop_key = '55'", 'attendant.stop_key: found "55", expected one key of a telephone'),
-        ("[sip]\nlisten = ['udp://localhost:5060']", "expected udp:// or tcp:// with an IP address"),
-        ("[sip]\nlisten = ['tls://127.0.0.1:5061']", "expected udp:// or tcp:// with an IP address"),
+        ("[sip]\nlisten = ['udp://localhost:5060']", "expected udp://, tcp:// or tls:// with an IP address"),
+        ("[sip]\nlisten = ['sctp://127.0.0.1:5061']", "expected udp://, tcp:// or tls:// with an IP address"),
+        (
+            "[sip]\nlisten = ['tls://127.0.0.1:5061']",
+            'sip.listen[0]: found "tls://127.0.0.1:5061" without a certificate, expected sip.tls_certificate_file',
+        ),
+        ("[[peer]]\nname = 'a'\naddresses = ['10.0.0.1']\nrole = 'pbx'\ntls_names = ['*.a.test']", "without wildcard"),
         ("[sip]\nlisten = ['udp://127.0.0.1:5060', 'udp://0.0.0.0:5060']", 'sip.listen[1]: found "udp://0.0.0.0:5060"'),
         (
             "[rtp]\nports = '10001-20000'",
