@@ -82,8 +82,9 @@ class RowMaker:
                 values[name] = [dict(one) for one in given]
         if change.notice is not None:
             values["notice"] = dict(change.notice)
-        if change.add_flags:
-            values["flags"] = [*dict.fromkeys((*(call.row["flags"] or ()), *change.add_flags))]
+        if change.add_flags or change.drop_flags:
+            kept = (flag for flag in call.row["flags"] or () if flag not in change.drop_flags)
+            values["flags"] = [*dict.fromkeys((*kept, *change.add_flags))]
         steps: list[Step] = []
         if change.identity is not None and call.key is not None:
             values["identity"] = self._seal_identity(call, change.identity)

@@ -13,7 +13,7 @@ from callrec.catalogue.values import CallChange, CallEnd, CallIdentity, Event, N
 
 _INSTANTS = ("started_at", "answered_at", "recording_started_at", "ended_at")
 _DATES = ("delete_on",)
-_TUPLES = ("withheld_reasons", "flags", "add_flags", "legs", "segments", "sip_call_ids")
+_TUPLES = ("withheld_reasons", "flags", "add_flags", "drop_flags", "legs", "segments", "sip_call_ids")
 
 
 def without_identity(call: ReservedCall) -> ReservedCall:

@@ -115,6 +115,8 @@ class CallChange:
     """No address in them."""
     segments: tuple[Mapping[str, Any], ...] | None = None
     add_flags: tuple[str, ...] = ()
+    drop_flags: tuple[str, ...] = ()
+    """Flags that no longer hold."""
     capture_rule: str | None = None
     retention_class: str | None = None
     delete_on: date | None = None

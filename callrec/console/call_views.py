@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from callrec.console.output import Column, Item
 
 NOTHING = "-"
+ONE_WAY_AUDIO = "one_way_audio"
 _ARROWS = {"inbound": "in", "outbound": "out", "internal": "internal"}
 SHORT_ID = 8
 """Characters of an id in a table; any unique beginning names the call."""
@@ -43,9 +44,9 @@ def caller(item: Item) -> str:
 
 
 def outcome(item: Item) -> str:
-    """Return how a call ended."""
+    """Return how a call ended; of one that goes on, whether one party is not heard."""
     if item.get("in_progress"):
-        return "in progress"
+        return "in progress, one-way audio" if ONE_WAY_AUDIO in (item.get("flags") or ()) else "in progress"
     if item.get("outcome") == "recorded":
         return "recorded" if item.get("outcome_reason") == "complete" else f"recorded ({item.get('outcome_reason')})"
     return f"not recorded: {item.get('outcome_reason')}"
@@ -53,7 +54,7 @@ def outcome(item: Item) -> str:
 
 def brief_outcome(item: Item) -> str:
     """Return how a call ended, in at most 19 characters: the reason says what it was not recorded for."""
-    return outcome(item).removeprefix("not recorded: ")
+    return outcome(item).removeprefix("not recorded: ").removeprefix("in progress, ")
 
 
 def call_columns(zone: ZoneInfo) -> Sequence[Column]:
@@ -116,8 +117,19 @@ def _notice(notice: Mapping[str, Any]) -> str:
 
 def _leg(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
     packets = f"{leg.get('packets_received')} packets, {leg.get('packets_lost')} lost"
+    sound = "".join(f", {text}" for text in _sound(leg.get("quality") or {}))
     span = " to ".join(local(leg.get(name), zone, TIME_ONLY) for name in ("started_at", "ended_at"))
-    return f"{leg.get('peer')}, {leg.get('codec')}, {packets}, {span}"
+    return f"{leg.get('peer')}, {leg.get('codec')}, {packets}{sound}, {span}"
+
+
+def _sound(quality: Mapping[str, Any]) -> Iterator[str]:
+    """Return how a leg sounded: as it arrived here, as its far side reports it, and how far away that is."""
+    for name, words in (("received", "jitter"), ("reported", "far side")):
+        if way := quality.get(name):
+            loss = f" {way['loss_percent']} % lost," if name == "reported" else ""
+            yield f"{words}{loss} {way['jitter_ms']} ms{', MOS ' + str(way['mos']) if way.get('mos') else ''}"
+    if (trip := quality.get("round_trip_ms")) is not None:
+        yield f"round trip {trip} ms"
 
 
 def _segment(segment: Mapping[str, Any]) -> str:

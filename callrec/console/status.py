@@ -30,6 +30,8 @@ def _lines(document: Mapping[str, Any], zone: ZoneInfo) -> Iterator[str]:
     state = "recording" if document.get("recording") else click.style("NOT RECORDING", fg="red", bold=True)
     yield f"callrec {document.get('version')}, process {document.get('pid')}: {state}"
     yield f"{'calls in progress:':<22}{document.get('active_calls')}"
+    if unheard := document.get("one_way_audio"):
+        yield f"{'one-way audio:':<22}{_count(unheard, 'call')}; see callrec calls"
     for worker in document.get("workers") or ():
         yield f"{'media worker:':<22}process {worker.get('pid')}, {_count(worker.get('calls'), 'call')}"
     yield f"{'broker:':<22}{document.get('broker')}, {_count(document.get('outbox'), 'event')} waiting"

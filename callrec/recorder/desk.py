@@ -86,6 +86,7 @@ class Desk:
             "workers": [{"pid": worker.pid, "calls": worker.calls} for worker in self._tools.media.workers()],
             "outbox": catalogue.outbox_size,
             "broker": self._publisher.state.value if self._publisher is not None else "off",
+            "one_way_audio": sum(1 for call in self._hall.calls() if call.unheard is not None),
             "requests": self.promises.watch.summary,
             "relationships": self.promises.relationships.silence,
             "reviews": self.promises.protections.due_reviews(),

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from callrec.clock import rfc3339
-from callrec.media import Played
+from callrec.media import Confirmed, Played
 from callrec.notice import NoticeAsset
+
+LOSS_LIMIT = 0.20
+"""NOT-14: of what a receiver report tells as lost."""
 
 # The contract's words for what interrupted a play.
 _INTERRUPTED_BY = {"closed": "hangup", "stopped": "dtmf", "hold": "hold"}
@@ -37,14 +40,28 @@ def notice_evidence(asset: NoticeAsset, played: Played, leg: str) -> dict[str, A
         "ended_at": rfc3339(datetime.fromtimestamp(played.ended_at, UTC)),
         "far_direction": played.far_direction,
         "rtcp_loss_fraction": played.rtcp_loss_fraction,
+        "rtcp_highest_sequence": played.rtcp_highest_sequence,
     }
 
 
 def grade(played: Played) -> str:
-    """Return the grade of the evidence: A with a receiver report, B sent by us, none where it did not complete."""
+    """Return the grade of the evidence: none where it did not complete, B sent by us.
+
+    A: a receiver report told its last packet as reached, with less lost than NOT-14 allows.
+    """
     if not played.completed:
         return "none"
-    return "B" if played.rtcp_loss_fraction is None else "A"
+    return "A" if played.confirmed else "B"
+
+
+def confirmed(evidence: dict[str, Any], report: Confirmed) -> dict[str, Any]:
+    """Return the evidence of a notice as a later report leaves it: better where it reached its end without much loss.
+
+    The notice stays completed where the report tells of more loss: the call has gone on with it. The loss is kept.
+    """
+    told = {"rtcp_loss_fraction": report.loss, "rtcp_highest_sequence": report.highest_sequence}
+    better = evidence["completed"] and report.loss < LOSS_LIMIT
+    return {**evidence, **told, **({"grade": "A"} if better else {})}
 
 
 def interrupted_by(played: Played) -> str | None:

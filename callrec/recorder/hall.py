@@ -14,10 +14,11 @@ from callrec.calls.outcome import Outcome, Reason
 from callrec.media import MediaEvent, StatsReport, StorageBlocked, StorageRecovered, WorkerReplaced
 from callrec.recorder.admission import Admission
 from callrec.recorder.health import Code
+from callrec.recorder.hearing import look_for_silence, on_leg_stats
 from callrec.recorder.life_commands import LIFE_COMMANDS, finish
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.media_commands import MEDIA_COMMANDS
-from callrec.recorder.media_events import CALL_MEDIA_EVENTS, look_for_silence, on_leg_stats
+from callrec.recorder.media_events import CALL_MEDIA_EVENTS
 from callrec.recorder.signalling_commands import SIGNALLING_COMMANDS
 from callrec.recorder.sip_events import SIP_EVENTS
 from callrec.recorder.tools import Tools

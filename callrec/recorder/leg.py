@@ -49,6 +49,7 @@ class Leg:
         self.sip_id = self.sip_id or self.id
 
     @property
+    quality: LegQuality | None = None
     def sdp_address(self) -> Address:
         """Return the RTP address to write in SDP."""
         assert self.local is not None, "internal error: no RTP port on this leg"
@@ -108,7 +109,17 @@ class Leg:
             "peer": self.peer.name if self.peer else None,
             "codec": self.codecs_used[-1] if self.codecs_used else None,
             "packets_received": self.stats.packets_received if self.stats else 0,
+            rtcp_port=audio.rtcp_port,
+            rtcp_mux=audio.rtcp_mux and b"a=rtcp-mux" in (self.own_session or b""),
             "packets_lost": self.stats.packets_lost if self.stats else 0,
             "started_at": rfc3339(self.started_at) if self.started_at else None,
+    def _quality(self) -> dict[str, object] | None:
+        if self.stats is None or self.quality is None or not self.codecs_used:
+            return None
+        packet_ms = self.audio.packet_time_ms if self.audio is not None else 20
+        return quality_item(self.stats, self.quality, self.codecs_used[-1], packet_ms)
+
             "ended_at": rfc3339(self.ended_at) if self.ended_at else None,
         }
+            "packets_sent": self.stats.packets_sent if self.stats else 0,
+            "quality": self._quality(),

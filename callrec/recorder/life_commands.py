@@ -25,6 +25,7 @@ from callrec.recorder.work import start
 
 log = logging.getLogger("callrec.calls")
 
+_LONGEST_CALL = 'Q.850;cause=102;text="the longest time of a call"'
 _MEDIA_LIMIT_S = 1.0
 _EMERGENCY_MEDIA_LIMIT_S = 0.2
 _EVIDENCE_LIMIT_S = 1.0
@@ -141,6 +142,8 @@ def stop_timer(_: Tools, call: LiveCall, command: do.StopTimer) -> None:
 
 
 def _stop(call: LiveCall, timer: Timer) -> None:
+    if timer is Timer.LONGEST_CALL:
+        call.our_reason = _LONGEST_CALL
     handle = call.timers.pop(timer, None)
     if handle is not None:
         handle.cancel()

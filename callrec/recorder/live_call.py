@@ -103,6 +103,10 @@ class LiveCall:
         """Return the leg of a side."""
         return self.caller if side is Side.CALLER else self.destination
 
+    unheard: Leg | None = None
+    """The leg that is not heard while the other speaks (RTP-10)."""
+    our_reason: str | None = None
+    """The Reason that both parties are told, where we end the call of our own accord (RFC 3326)."""
     def side_of(self, leg_id: str) -> Side:
         """Return the side of a leg."""
         return Side.CALLER if leg_id in (self.caller.id, self.caller.sip_id) else Side.DESTINATION

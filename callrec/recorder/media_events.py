@@ -8,11 +8,12 @@ from collections.abc import Callable
 from callrec.calls import inputs as given
 from callrec.catalogue.values import CallChange, Event
 from callrec.media import (
+    Confirmed,
     Digit,
     Discarded,
     Gap,
     LegClosed,
-    LegStats,
+    LegQuality,
     MediaLost,
     Played,
     RecordingFailed,
@@ -20,6 +21,7 @@ from callrec.media import (
 )
 from callrec.recorder.evidence import notice_evidence
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.hearing import on_confirmed, on_leg_quality
 from callrec.recorder.tools import Tools
 
 log = logging.getLogger("callrec.calls")
@@ -86,26 +88,6 @@ def on_leg_closed(_: Tools, call: LiveCall, event: LegClosed) -> None:
         call.counters_complete.set()
 
 
-def on_leg_stats(call: LiveCall, stats: LegStats) -> None:
-    """Keep a leg's counters."""
-    call.leg(call.side_of(stats.leg)).stats = stats
-
-
-def look_for_silence(tools: Tools, call: LiveCall) -> None:
-    """End a call in which nobody has been heard for the configured time."""
-    limit_s = tools.settings.limits.rtp_silence.total_seconds()
-    if not limit_s or call.arrival.emergency or call.answered_at is None or call.ended:
-        return
-    if call.machine.held:
-        call.heard_since = tools.now  # who is on hold need not speak, and has time to begin again
-    legs = (call.caller, call.destination)
-    silent_s = min(leg.stats.silent_ms / 1000 if leg.stats is not None else 0.0 for leg in legs)
-    # A leg counts from its opening: the ringing before the answer is nobody's silence.
-    if min(silent_s, tools.now - call.heard_since) >= limit_s:
-        log.warning("call %s: no RTP from either side for %d s: it is ended", call.call_id, limit_s)
-        tools.feed(call, given.Silent())
-
-
 CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Digit: on_digit,
     Played: on_played,
@@ -116,3 +98,5 @@ CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Discarded: on_discarded,
     MediaLost: on_media_lost,
 }
+    Confirmed: on_confirmed,
+    LegQuality: on_leg_quality,

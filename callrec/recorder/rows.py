@@ -49,11 +49,19 @@ def merged(first: CallChange, second: CallChange) -> CallChange:
     changes: dict[str, Any] = {}
     for field in fields(CallChange):
         later = getattr(second, field.name)
-        if field.name in ("add_flags", "parts"):
+        if field.name == "add_flags":
+            changes["add_flags"] = _flags(first.add_flags, second.add_flags, but=second.drop_flags)
+        elif field.name == "drop_flags":
+            changes["drop_flags"] = _flags(first.drop_flags, second.drop_flags, but=second.add_flags)
+        elif field.name == "parts":
             changes[field.name] = tuple(dict.fromkeys(getattr(first, field.name) + later))
         elif later is not None:
             changes[field.name] = later
     return replace(first, **changes)
+
+
+def _flags(first: tuple[str, ...], second: tuple[str, ...], *, but: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(flag for flag in first if flag not in but), *second)))
 
 
 def _without_recording(change: CallChange) -> CallChange:

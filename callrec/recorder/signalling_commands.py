@@ -116,6 +116,8 @@ def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     start(tools, call, "dial", _dial(tools, call, command))
 
 
+    if call.our_reason is not None:
+        headers = (("Reason", call.our_reason),)
 async def _dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     try:
         uri = call.arrival.destination(command.menu_key)

@@ -58,7 +58,8 @@ class AudioMedia:
 
     `address` is a literal or, seldom, a host name, which the caller must resolve or refuse. `codecs` keeps the order
     of the offer, without telephone-event and comfort noise. `telephone_events` maps payload type to clock rate.
-    `rtcp_port` is where RTCP goes: our answers never accept `rtcp-mux`, so both sides use two ports (RFC 5761 5.1.1).
+    `rtcp_port` is where RTCP goes unless both sides said `rtcp-mux`: our answers do where the offer does, our offers
+    do not, and then both sides use two ports (RFC 5761 5.1.1).
     `held` is any hold form (SIP-7): another direction than sendrecv, or the address 0.0.0.0 or ::.
     """
 

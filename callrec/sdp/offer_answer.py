@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callrec.sdp.audio import DEFAULT_PACKET_TIME_MS, AudioMedia, Codec, audio_of
 from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
@@ -39,7 +39,8 @@ def answer_to(  # noqa: PLR0913 - what an answer consists of, by keyword but for
 ) -> SessionDescription:
     """Return the answer that takes the offer's audio stream in one codec and refuses every other stream with port 0.
 
-    The streams keep their order (RFC 3264 6); `direction` is ours: `reverse_direction` of the offer's, or less.
+    The streams keep their order (RFC 3264 6); `direction` is ours: `reverse_direction` of the offer's, or less. One
+    port for RTP and RTCP is taken where it is offered (RFC 5761 5.1.1).
 
     Raises:
         PeerError: 488 where the offer has no usable audio stream.
@@ -47,6 +48,8 @@ def answer_to(  # noqa: PLR0913 - what an answer consists of, by keyword but for
     audio = audio_of(offer)
     chosen = [codec, *([telephone_event] if telephone_event else [])]
     accepted = _stream(chosen, local[1], direction, audio.packet_time_ms, protocol=audio.protocol)
+    if audio.rtcp_mux:
+        accepted = replace(accepted, lines=(*accepted.lines, ("a", "rtcp-mux")))
     media = [accepted if index == audio.index else _refused(offered) for index, offered in enumerate(offer.media)]
     return SessionDescription(_session_lines(local[0], session_id, version, offer.timing), tuple(media))
 

@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 CONTRACT = [
     "call/started",
     "call/answered",
+    "call/one_way_audio",
     "call/ended",
     "notice/completed",
     "recording/started",
@@ -37,6 +38,8 @@ CONTRACT = [
 ]
 ITEM: dict[str, Any] = {
     "call_id": CALL_ID,
+WAY = {"packets_lost": 1, "loss_percent": 0.2, "jitter_ms": 1.5, "mos": 4.3}
+QUALITY = {"received": {**WAY, "jitter_max_ms": 9.0}, "reported": None, "round_trip_ms": 41.5}
     "recording_id": "7d0e3d4c-1111-4222-8333-444455556666",
     "call_reference": "7K2M9QX",
     "sequence": 12,
@@ -77,7 +80,9 @@ ITEM: dict[str, Any] = {
         "grade": "confirmed",
         "interrupted_by": None,
     },
-    "legs": [{"leg_id": "a", "peer": "trunk", "codec": "PCMA", "packets_received": 1, "packets_lost": 0}],
+    "legs": [
+        {"leg_id": "a", "peer": "trunk", "codec": "PCMA", "packets_received": 1, "packets_lost": 0, "quality": QUALITY}
+    ],
     "segments": [{"start_ms": 0, "end_ms": 291000, "state": "recorded", "reason": None}],
 }
 ERASED = {"call_id": CALL_ID, "recording_id": CALL_ID, "reason": "request"}
@@ -90,6 +95,7 @@ DATA: dict[str, dict[str, Any]] = {
     "recording": ITEM,
     "recording/gap": {**ITEM, "start_ms": 1000, "end_ms": 2000, "reason": "disk_slow"},
     "recording/erased": ERASED,
+    "call/one_way_audio": {**ITEM, "flags": ["one_way_audio"], "leg_id": "a", "side": "ours", "over": False},
     "call/started": {**ITEM, "in_progress": True, "outcome": None, "outcome_reason": None},
     "subject/erased": {"caller_refs": ["5f3c"], "call_ids": [CALL_ID]},
     "request": REQUEST,

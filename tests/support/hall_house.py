@@ -86,6 +86,7 @@ class PromptsDouble:
         self.loaded: LoadedNotice | None = LoadedNotice(asset, SOURCES)
         self.confirmation: Sources | None = SOURCES
         self.stop_offer: Sources | None = None
+        self.codecs = ("PCMA", "PCMU")
 
     def notice(self, _notice_id: str) -> LoadedNotice | None:
         return self.loaded

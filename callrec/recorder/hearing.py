@@ -1,0 +1,96 @@
+"""Who of a call is heard: the counters of its legs, one-way audio told within ten seconds, and calls nobody is in."""
+
+from __future__ import annotations
+
+import logging
+
+from callrec.calls import inputs as given
+from callrec.catalogue.values import CallChange, Event
+from callrec.media import Confirmed, LegQuality, LegStats
+from callrec.recorder.evidence import confirmed
+from callrec.recorder.leg import Leg
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.tools import Tools
+
+log = logging.getLogger("callrec.calls")
+
+FLAG_ONE_WAY_AUDIO = "one_way_audio"
+"""One party speaks and the other is not heard (RTP-10); taken away when it is heard, kept by a call that ends so."""
+
+_ALARM_AFTER_S = 9.0  # each leg is looked at once a second: told within ten (RTP-10)
+_SPEAKS_S = 2.0
+_NOBODY_THERE = 'Q.850;cause=102;text="no RTP from either side"'  # recovery on timer expiry
+
+
+def on_leg_stats(call: LiveCall, stats: LegStats) -> None:
+    """Keep a leg's counters."""
+    call.leg(call.side_of(stats.leg)).stats = stats
+
+
+def on_leg_quality(_: Tools, call: LiveCall, event: LegQuality) -> None:
+    """Keep how a leg sounds; a worker that took over knows less than the one before until it has heard more."""
+    leg = call.leg(call.side_of(event.leg))
+    if leg.quality is None or event.jitter_us is not None or event.far_lost is not None:
+        leg.quality = event
+
+
+def on_confirmed(_: Tools, call: LiveCall, event: Confirmed) -> None:
+    """A report of the caller's side proves the notice that had ended before it came (NOT-13, grade A)."""
+    if call.notice_evidence is None or call.notice_evidence.get("leg_id") != event.leg:
+        return
+    call.notice_evidence = confirmed(call.notice_evidence, event)
+    if call.row is not None:
+        call.row.change(CallChange(notice=call.notice_evidence))
+
+
+def look_for_silence(tools: Tools, call: LiveCall) -> None:
+    """End a call in which nobody has been heard for the configured time; tell one in which one party is not."""
+    if call.answered_at is None or call.ended:
+        return
+    if call.machine.held:
+        call.heard_since = tools.now  # who is on hold need not speak, and has time to begin again
+    # A leg counts from its opening: the ringing before the answer is nobody's silence.
+    longest_s = tools.now - call.heard_since
+    caller_s, destination_s = (min(_silent_s(leg), longest_s) for leg in (call.caller, call.destination))
+    _look_for_one_way(call, caller_s, destination_s)
+    limit_s = tools.settings.limits.rtp_silence.total_seconds()
+    if limit_s and not call.arrival.emergency and min(caller_s, destination_s) >= limit_s:
+        log.warning("call %s: no RTP from either side for %d s: it is ended", call.call_id, limit_s)
+        call.our_reason = _NOBODY_THERE
+        tools.feed(call, given.Silent())
+
+
+def _silent_s(leg: Leg) -> float:
+    return leg.stats.silent_ms / 1000 if leg.stats is not None else 0.0
+
+
+def _look_for_one_way(call: LiveCall, caller_s: float, destination_s: float) -> None:
+    """Begin or end the alarm of RTP-10; that both are silent is another matter, and that one is not heard yet too."""
+    shorter, longer = sorted((caller_s, destination_s))
+    silent = call.caller if caller_s == longer else call.destination
+    if call.unheard is None and longer >= _ALARM_AFTER_S and shorter < _SPEAKS_S:
+        call.unheard = silent
+        side = _side(call, silent)
+        log.warning("call %s: one-way audio: no RTP from %s for %d s", call.call_id, _NAMES[side], round(longer))
+        _tell(call, silent, over=False)
+    elif call.unheard is not None and (caller_s if call.unheard is call.caller else destination_s) < _SPEAKS_S:
+        heard, call.unheard = call.unheard, None
+        log.info("call %s: %s is heard again", call.call_id, _NAMES[_side(call, heard)])
+        _tell(call, heard, over=True)
+
+
+_NAMES = {"outside": "the outside party", "ours": "our side"}
+
+
+def _side(call: LiveCall, leg: Leg) -> str:
+    return "outside" if leg is call.outside else "ours"
+
+
+def _tell(call: LiveCall, leg: Leg, *, over: bool) -> None:
+    """Write the flag, or take it away, with its event."""
+    if call.row is None:
+        return
+    flags = (FLAG_ONE_WAY_AUDIO,)
+    change = CallChange(drop_flags=flags) if over else CallChange(add_flags=flags)
+    data = {"leg_id": leg.id, "side": _side(call, leg), "over": over}
+    call.row.change(change, Event("call", "one_way_audio", call.call_id, data))
