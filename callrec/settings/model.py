@@ -207,6 +207,11 @@ class Peer(Section):
         description="Ask it by OPTIONS after so many seconds of silence whether it is there; "
         "0 asks it only while calls to it fail.",
     )
+    tls_names: tuple[HostName, ...] = Field(
+        default=(),
+        description="Names its certificate must carry over TLS, one of them; "
+        "whoever shows one is this peer, from whatever address.",
+    )
 
 
 class Emergency(Section):
@@ -217,11 +222,6 @@ class Emergency(Section):
     )
 
 
-    tls_names: tuple[HostName, ...] = Field(
-        default=(),
-        description="Names its certificate must carry over TLS, one of them; "
-        "whoever shows one is this peer, from whatever address.",
-    )
 class Route(Section):
     """Where a call goes; the first that matches wins."""
 

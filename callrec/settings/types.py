@@ -108,6 +108,7 @@ Period = Annotated[CalendarPeriod, _read(CalendarPeriod.read, CalendarPeriod), F
 Ports = Annotated[range, _read(read_port_range, range), Field(title="ports")]
 Place = Annotated[Listen, _read(Listen.read, Listen), Field(title="listening place")]
 Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress), Field(title="host, host:port or CIDR")]
+HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 Broker = Annotated[BrokerUrl | None, _read(_read_optional_broker, BrokerUrl), Field(title="URL")]
 Destination = Annotated[str, _read(read_sip_uri, str), Field(title="SIP URI")]
 DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str), Field(title="SIP URI or nothing")]
@@ -125,7 +126,6 @@ NumberPattern = Annotated[
     str,
     _matching(r"\+?[0-9A-Za-z*?_.-]+", "a number in E.164 or national form, with * and ? where needed"),
     Field(title="number pattern"),
-HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 ]
 TimeZone = Annotated[str, _read(_read_timezone, str), Field(title="time zone")]
 Country = Annotated[str, _matching("GB", "GB, the only numbering plan of this version"), Field(title="country")]

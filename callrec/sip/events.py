@@ -57,7 +57,8 @@ class Cancelled:
 class Acknowledged:
     """The ACK to our 2xx arrived; `answer` is its SDP when our 2xx carried the offer.
 
-    `reoffer`: the 2xx was that of `accept_offer`, not that of `answer`.
+    `reoffer`: the 2xx was that of `accept_offer`, not that of `answer`. Where a reliable 18x of ours carried the offer,
+    the PRACK brings the answer and is told first; the ACK then has none (RFC 3262).
     """
 
     leg: LegId
@@ -69,13 +70,14 @@ class Acknowledged:
 class HungUp:
     """The far side sent BYE (answered 200), or the dialog died; the leg is over.
 
-    `cause` is None for a BYE, "no_acknowledgement" where no ACK came in 64*T1 (we sent BYE),
+    `cause` is None for a BYE, "no_acknowledgement" where no ACK came in 64*T1 (we sent BYE) or no PRACK (we sent 504),
+    "session_expired" where nobody refreshed the session in time (RFC 4028; we sent BYE),
     "transport" or "gone" (481, 408 to a request of ours in the dialog).
     """
 
     leg: LegId
     reason: str | None
-    cause: Literal["no_acknowledgement", "transport", "gone"] | None = None
+    cause: Literal["no_acknowledgement", "session_expired", "transport", "gone"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Reoffered:
-    """A re-INVITE in an established dialog (100 queued); answer it with `accept_offer` or `refuse_offer`."""
+    """A re-INVITE in an established dialog (100 queued); answer it with `accept_offer` or `refuse_offer`.
+
+    Also an UPDATE with an offer, and a PRACK with a new one: these come in early dialogs as well (RFC 3311, RFC 3262),
+    are answered in the same way, and no `Acknowledged` follows.
+    """
 
     leg: LegId
     request: Request
@@ -131,11 +137,15 @@ class ReofferCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ReofferAnswered:
-    """The 2xx to our re-INVITE (ACK sent, unless it asked for an offer: then `acknowledge`); `session` is its SDP."""
+    """The 2xx to our re-INVITE (ACK sent, unless it asked for an offer: then `acknowledge`); `session` is its SDP.
+
+    `refresh`: the endpoint repeated the session for its timer (RFC 4028), and the answer may have changed.
+    """
 
     leg: LegId
     response: Response
     session: bytes | None
+    refresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
