@@ -7,8 +7,7 @@ from datetime import datetime
 
 from callrec.calls.inputs import Side
 from callrec.clock import rfc3339
-from callrec.media import LegQuality, LegStats, RemoteMedia
-from callrec.recorder.leg_quality import quality_item
+from callrec.media import LegStats, RemoteMedia
 from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription
 from callrec.settings import Peer
 from callrec.sip.events import Address
@@ -43,6 +42,7 @@ class Leg:
     reason_header: str | None = None
     """The Reason that this party gave for its end; passed on to the other (SIP-12)."""
     stats: LegStats | None = None
+    quality: LegQuality | None = None
     codecs_used: list[str] = field(default_factory=list)
     _before: tuple[SessionDescription | None, AudioMedia | None, Codec | None, bytes | None] | None = None
 
@@ -50,7 +50,6 @@ class Leg:
         self.sip_id = self.sip_id or self.id
 
     @property
-    quality: LegQuality | None = None
     def sdp_address(self) -> Address:
         """Return the RTP address to write in SDP."""
         assert self.local is not None, "internal error: no RTP port on this leg"
@@ -101,7 +100,15 @@ class Leg:
             media_addresses=permitted,
             may_send=audio.direction in (Direction.SENDRECV, Direction.RECVONLY),
             may_receive=audio.direction in (Direction.SENDRECV, Direction.SENDONLY),
+            rtcp_port=audio.rtcp_port,
+            rtcp_mux=audio.rtcp_mux and b"a=rtcp-mux" in (self.own_session or b""),
         )
+
+    def _quality(self) -> dict[str, object] | None:
+        if self.stats is None or self.quality is None or not self.codecs_used:
+            return None
+        packet_ms = self.audio.packet_time_ms if self.audio is not None else 20
+        return quality_item(self.stats, self.quality, self.codecs_used[-1], packet_ms)
 
     def as_item(self) -> dict[str, object]:
         """Return the leg as the contract's item shows it: no address, no number."""
@@ -110,17 +117,9 @@ class Leg:
             "peer": self.peer.name if self.peer else None,
             "codec": self.codecs_used[-1] if self.codecs_used else None,
             "packets_received": self.stats.packets_received if self.stats else 0,
-            rtcp_port=audio.rtcp_port,
-            rtcp_mux=audio.rtcp_mux and b"a=rtcp-mux" in (self.own_session or b""),
             "packets_lost": self.stats.packets_lost if self.stats else 0,
-            "started_at": rfc3339(self.started_at) if self.started_at else None,
-    def _quality(self) -> dict[str, object] | None:
-        if self.stats is None or self.quality is None or not self.codecs_used:
-            return None
-        packet_ms = self.audio.packet_time_ms if self.audio is not None else 20
-        return quality_item(self.stats, self.quality, self.codecs_used[-1], packet_ms)
-
-            "ended_at": rfc3339(self.ended_at) if self.ended_at else None,
-        }
             "packets_sent": self.stats.packets_sent if self.stats else 0,
             "quality": self._quality(),
+            "started_at": rfc3339(self.started_at) if self.started_at else None,
+            "ended_at": rfc3339(self.ended_at) if self.ended_at else None,
+        }

@@ -133,6 +133,8 @@ def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
 
 def _fire(tools: Tools, call: LiveCall, timer: Timer) -> None:
     call.timers.pop(timer, None)
+    if timer is Timer.LONGEST_CALL:
+        call.our_reason = _LONGEST_CALL
     tools.feed(call, given.TimerFired(timer))
 
 
@@ -142,8 +144,6 @@ def stop_timer(_: Tools, call: LiveCall, command: do.StopTimer) -> None:
 
 
 def _stop(call: LiveCall, timer: Timer) -> None:
-    if timer is Timer.LONGEST_CALL:
-        call.our_reason = _LONGEST_CALL
     handle = call.timers.pop(timer, None)
     if handle is not None:
         handle.cancel()

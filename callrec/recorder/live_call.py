@@ -92,6 +92,10 @@ class LiveCall:
     """The SIP legs by which events find this call."""
     heard_since: float = 0.0
     """From when on silence counts, on the monotonic clock: the answer, or the end of the last hold."""
+    unheard: Leg | None = None
+    """The leg that is not heard while the other speaks (RTP-10)."""
+    our_reason: str | None = None
+    """The Reason that both parties are told, where we end the call of our own accord (RFC 3326)."""
     legs_closing: set[str] = field(default_factory=set)
     """Legs whose last counters have not come yet."""
     counters_complete: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,10 +107,6 @@ class LiveCall:
         """Return the leg of a side."""
         return self.caller if side is Side.CALLER else self.destination
 
-    unheard: Leg | None = None
-    """The leg that is not heard while the other speaks (RTP-10)."""
-    our_reason: str | None = None
-    """The Reason that both parties are told, where we end the call of our own accord (RFC 3326)."""
     def side_of(self, leg_id: str) -> Side:
         """Return the side of a leg."""
         return Side.CALLER if leg_id in (self.caller.id, self.caller.sip_id) else Side.DESTINATION

@@ -20,8 +20,8 @@ from callrec.media import (
     Sealed,
 )
 from callrec.recorder.evidence import notice_evidence
-from callrec.recorder.live_call import LiveCall
 from callrec.recorder.hearing import on_confirmed, on_leg_quality
+from callrec.recorder.live_call import LiveCall
 from callrec.recorder.tools import Tools
 
 log = logging.getLogger("callrec.calls")
@@ -91,6 +91,8 @@ def on_leg_closed(_: Tools, call: LiveCall, event: LegClosed) -> None:
 CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Digit: on_digit,
     Played: on_played,
+    Confirmed: on_confirmed,
+    LegQuality: on_leg_quality,
     Gap: on_gap,
     LegClosed: on_leg_closed,
     Sealed: on_recording_ended,
@@ -98,5 +100,3 @@ CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Discarded: on_discarded,
     MediaLost: on_media_lost,
 }
-    Confirmed: on_confirmed,
-    LegQuality: on_leg_quality,

@@ -116,8 +116,6 @@ def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     start(tools, call, "dial", _dial(tools, call, command))
 
 
-    if call.our_reason is not None:
-        headers = (("Reason", call.our_reason),)
 async def _dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     try:
         uri = call.arrival.destination(command.menu_key)
@@ -212,6 +210,8 @@ def hang_up(tools: Tools, call: LiveCall, command: do.HangUp) -> None:
         return
     leg.over = True
     headers = _reason(call.leg(command.side.other))
+    if call.our_reason is not None:
+        headers = (("Reason", call.our_reason),)
     if command.reason is not None:
         headers = (q850_header(q850_cause(command.reason)),)
     tools.driver.endpoint.hang_up(leg.sip_id, tools.now, headers=headers)

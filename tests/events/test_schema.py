@@ -36,10 +36,10 @@ CONTRACT = [
     "system/degraded",
     "system/recovered",
 ]
-ITEM: dict[str, Any] = {
-    "call_id": CALL_ID,
 WAY = {"packets_lost": 1, "loss_percent": 0.2, "jitter_ms": 1.5, "mos": 4.3}
 QUALITY = {"received": {**WAY, "jitter_max_ms": 9.0}, "reported": None, "round_trip_ms": 41.5}
+ITEM: dict[str, Any] = {
+    "call_id": CALL_ID,
     "recording_id": "7d0e3d4c-1111-4222-8333-444455556666",
     "call_reference": "7K2M9QX",
     "sequence": 12,
@@ -93,9 +93,9 @@ DATA: dict[str, dict[str, Any]] = {
     "call": ITEM,
     "notice": ITEM,
     "recording": ITEM,
+    "call/one_way_audio": {**ITEM, "flags": ["one_way_audio"], "leg_id": "a", "side": "ours", "over": False},
     "recording/gap": {**ITEM, "start_ms": 1000, "end_ms": 2000, "reason": "disk_slow"},
     "recording/erased": ERASED,
-    "call/one_way_audio": {**ITEM, "flags": ["one_way_audio"], "leg_id": "a", "side": "ours", "over": False},
     "call/started": {**ITEM, "in_progress": True, "outcome": None, "outcome_reason": None},
     "subject/erased": {"caller_refs": ["5f3c"], "call_ids": [CALL_ID]},
     "request": REQUEST,
