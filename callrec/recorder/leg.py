@@ -7,7 +7,8 @@ from datetime import datetime
 
 from callrec.calls.inputs import Side
 from callrec.clock import rfc3339
-from callrec.media import LegStats, RemoteMedia
+from callrec.media import LegQuality, LegStats, RemoteMedia
+from callrec.recorder.leg_quality import quality_item
 from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription
 from callrec.settings import Peer
 from callrec.sip.events import Address
