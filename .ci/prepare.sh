@@ -1,6 +1,10 @@
 # What ./demo and ./test share: sourced, never run. Sets up .venv from uv.lock, and asks apt only for what is missing.
 # Works again without network once everything is there.
 
+# Some images tell Python to keep no bytecode. Every recorder and every command would then compile all it imports anew,
+# which is more than half of what a start costs.
+unset PYTHONDONTWRITEBYTECODE
+
 fail() {
     printf '%s\n' "callrec: $*" >&2
     exit 1
