@@ -9,6 +9,7 @@ from callrec.calls import inputs as given
 from callrec.calls.call import Call, Passing, State
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Reason, reason_of_failure
+from callrec.calls.pausing import PauseKeys
 
 _COULD_NOT_ANSWER_NOW = frozenset({408, 481, 491, 500, 503})
 _PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
@@ -23,13 +24,17 @@ class Keys:
     menu: frozenset[str] = frozenset()
     stop: str = ""
     """Stops the recording of all later calls; empty where that is not offered."""
+    pausing: PauseKeys | None = None
+    """Our own side's codes; None where there are none."""
 
 
 class AnnouncedCall(Call):
     """A call to which a capture rule applies (LAW-1): nothing is stored before the notice has been heard (NOT-2)."""
 
-    def __init__(self, keys: Keys, *, menu_prompt: bool = False, held: bool = False) -> None:
-        super().__init__()
+    def __init__(
+        self, keys: Keys, *, menu_prompt: bool = False, held: bool = False, next_on_busy: bool = False
+    ) -> None:
+        super().__init__(pause_keys=keys.pausing, next_on_busy=next_on_busy)
         if held:
             self._held.add(Side.CALLER)  # the first offer does not listen
         self._opt_out_key = keys.opt_out
@@ -135,8 +140,9 @@ class AnnouncedCall(Call):
         return [ending, *self._choose_or_dial()]
 
     def _key(self, event: given.KeyPressed) -> list[do.Command]:
-        if event.side is not Side.CALLER:
-            return []
+        pausing = self._pausing.key(event, recording=self._recording) if self.state is State.CONNECTED else []
+        if event.side is not Side.CALLER or pausing:
+            return pausing
         if self.state is State.CONNECTED:
             return self._key_after_connect(event.key)
         if self.state is State.OFFERING:
@@ -169,10 +175,21 @@ class AnnouncedCall(Call):
 
     def _redial(self) -> list[do.Command]:
         self.state = State.DIALLING
-        return [do.Dial(self._chosen)]
+        return [do.DialAgain()]
+
+    def _dial_next(self) -> list[do.Command]:
+        """Try the next destination; whoever waits hears that it rings, also where one spoke to them meanwhile."""
+        ringing, self._ringing_heard = self._ringing_heard and not self._early_media, True
+        self._early_media = False
+        tone = [] if ringing else [do.PlayTone(do.Tone.RINGBACK, forever=True)]
+        return [*tone, *self._leave_destination(), do.DialNext(), do.SetTimer(Timer.ANSWER)]
 
     def _dialling(self, event: Input) -> list[do.Command]:
         match event:
+            case given.Trying():
+                return self._trying(event)
+            case given.Redirected():
+                return self._dial_next()
             case given.DestinationProgress(_, early_media):
                 return self._progress(early_media=early_media)
             case given.DestinationAnswered(held):
@@ -181,7 +198,9 @@ class AnnouncedCall(Call):
                 self.state = State.RECODING
                 return [do.RecodeCaller()]
             case given.DestinationFailed(status):
-                return self._tell(status)
+                return self._dial_next() if self._tries_next(status) else self._tell(status)
+            case given.TimerFired(Timer.ANSWER | Timer.REPLY) if self._more:
+                return [do.CancelDestination(), *self._dial_next()]
             case given.TimerFired(Timer.ANSWER):
                 return [do.CancelDestination(), *self._tell(480)]
         return []

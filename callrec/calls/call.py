@@ -7,8 +7,10 @@ from enum import Enum
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.inputs import Input, Side
+from callrec.calls.destinations import moves_on
+from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Outcome, Reason
+from callrec.calls.pausing import PauseKeys, Pausing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,14 @@ class Call:
     An input that does not fit the state is absorbed: what comes from outside may cross what we sent.
     """
 
-    def __init__(self, why_not: Reason | None = None) -> None:
+    def __init__(
+        self, why_not: Reason | None = None, pause_keys: PauseKeys | None = None, *, next_on_busy: bool = False
+    ) -> None:
         self.state = State.NEW
+        self._next_on_busy = next_on_busy
+        self._more = False
+        """Another destination could be tried after this one."""
+        self._pausing = Pausing(pause_keys)
         self._why_not = why_not
         self._recording = False
         self._kept = False
@@ -63,6 +71,16 @@ class Call:
     def held(self) -> bool:
         """Whether a party has the call on hold now."""
         return bool(self._held)
+
+    @property
+    def paused(self) -> bool:
+        """Whether somebody paused the recording, or what would be one."""
+        return self._pausing.now is not None
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a recording of this call grows, paused or not."""
+        return self._recording
 
     @property
     def has_stored(self) -> bool:
@@ -95,6 +113,12 @@ class Call:
                 return self._reoffer_ended(event)
             case given.RecordingStopped(discard):
                 return self._stop_recording(Reason.STOP_LIST, discard=discard)
+            case given.PauseAsked(pause):
+                return self._pausing.pause(pause, recording=self._recording)
+            case given.ResumeAsked(by):
+                return self._pausing.end(by, recording=self._recording)
+            case given.TimerFired(given.Timer.PAUSE):
+                return self._pausing.end("limit", recording=self._recording, expired=True)
             case given.Protected(on):
                 self._protected = on
                 return []
@@ -114,6 +138,21 @@ class Call:
 
     def _hung_up(self, side: Side) -> list[do.Command]:
         raise NotImplementedError
+
+    # One destination after the other
+
+    def _trying(self, event: given.Trying) -> list[do.Command]:
+        """Note whether this is the last one; another is not left in silence for as long as SIP would wait."""
+        self._more = event.more
+        return [do.SetTimer(Timer.REPLY)] if event.more else []
+
+    def _leave_destination(self) -> list[do.Command]:
+        """Return what ends the wait for one destination; whether there is another after the next is told anew."""
+        waited, self._more = self._more, False
+        return [do.StopTimer(Timer.REPLY)] if waited else []
+
+    def _tries_next(self, status: int) -> bool:
+        return self._more and moves_on(status, when_busy=self._next_on_busy)
 
     # Ending
 
@@ -139,7 +178,7 @@ class Call:
         if self._why_not is not None or self._recording:
             return []
         self._recording = True
-        return [do.StartRecording(), *([do.Hold()] if self._held else [])]
+        return [do.StartRecording(self._pausing.now), *([do.Hold()] if self._held else [])]
 
     def _stop_recording(self, reason: Reason, *, discard: bool = True) -> list[do.Command]:
         """Record nothing more of this call, and discard what it stored, if that is asked and no hold forbids it."""

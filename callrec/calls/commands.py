@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callrec.calls.inputs import Side, Timer
+from callrec.calls.inputs import Pause, Side, Timer
 from callrec.calls.outcome import Outcome, Reason
 
 
@@ -74,9 +74,22 @@ class StopPlay:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Call the destination: the chosen menu destination, or the route's own where `menu_key` is None."""
+    """Call the first destination: of the chosen menu key, or the route's own where `menu_key` is None.
+
+    Answered by `Trying`, and by how it ended.
+    """
 
     menu_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DialNext:
+    """Call the next destination: the one before did not answer, failed, or sent us on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialAgain:
+    """Call the same destination again: the caller has taken another codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,9 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class StartRecording:
-    """Store both voices from now on."""
+    """Store both voices from now on, or from the end of the pause that is on already."""
+
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,21 @@ class Hold:
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Store both sides again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Store nothing of either side, before the next packet; the time line keeps its length (LAW-72, LAW-73)."""
+
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording:
+    """End the pause; `expired` where nobody did until its limit, which is an alert."""
+
+    by: str
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +262,8 @@ Command = (
     | PlayTone
     | StopPlay
     | Dial
+    | DialNext
+    | DialAgain
     | RecodeCaller
     | CancelDestination
     | Link
@@ -240,6 +272,8 @@ Command = (
     | EndRecording
     | Hold
     | Resume
+    | PauseRecording
+    | ResumeRecording
     | PassProgress
     | PassAnswer
     | PassAcknowledgement

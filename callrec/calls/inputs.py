@@ -22,10 +22,13 @@ class Timer(StrEnum):
     """The timers a call asks for."""
 
     ANSWER = "answer"
+    REPLY = "reply"
+    """Until a destination that is not the last has said anything at all."""
     MENU = "menu"
     STOP_OFFER = "stop_offer"
     TONE = "tone"
     LONGEST_CALL = "longest_call"
+    PAUSE = "pause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,18 @@ class KeyPressed:
 
     side: Side
     key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trying:
+    """An INVITE goes out to a destination; `more` says that another could be tried after it."""
+
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """The destination sent us on, by a 3xx, to places that we may call (SIP-12)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,28 @@ class RecordingStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Who stopped storing for a while, and what for: an OS user or `key`, and one of a few words."""
+
+    by: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """Our own side, or a program of ours, wants nothing stored until it says so (LAW-72)."""
+
+    pause: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """Our own side, or a program of ours, ends the pause."""
+
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Protected:
     """A hold is over this call, or no longer: nobody discards what it stores, whoever asks (LAW-53)."""
 
@@ -204,6 +241,8 @@ Input = (
     | Acknowledged
     | PlayEnded
     | KeyPressed
+    | Trying
+    | Redirected
     | DestinationProgress
     | DestinationAnswered
     | DestinationFailed
@@ -219,6 +258,8 @@ Input = (
     | TimerFired
     | Silent
     | RecordingStopped
+    | PauseAsked
+    | ResumeAsked
     | Protected
     | RecordingLost
     | SealNow

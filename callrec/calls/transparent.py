@@ -16,8 +16,11 @@ class TransparentCall(Call):
     An emergency call waits for nothing (FAIL-1): neither row nor timer stands in its way.
     """
 
-    def __init__(self, why_not: Reason, *, prepared: bool = False, late_offer: bool = False) -> None:
-        super().__init__(why_not)
+    def __init__(
+        self, why_not: Reason, *, prepared: bool = False, late_offer: bool = False, next_on_busy: bool = False
+    ) -> None:
+        # Whatever keeps one way out from taking an emergency call, the next may take it (FAIL-1).
+        super().__init__(why_not, next_on_busy=next_on_busy or why_not is Reason.EMERGENCY)
         self._emergency = why_not is Reason.EMERGENCY
         self._is_prepared = prepared
         self._late_offer = late_offer
@@ -32,14 +35,8 @@ class TransparentCall(Call):
                 return [do.Prepare()]
             case State.PREPARING, given.Prepared():
                 return self._dial()
-            case State.DIALLING, given.DestinationProgress():
-                return [do.PassProgress()]
-            case State.DIALLING, given.DestinationAnswered(held):
-                return self._answered(held=held)
-            case State.DIALLING, given.DestinationFailed(status):
-                return [do.RejectCaller(), self._finish(reason_of_failure(status))]
-            case State.DIALLING, given.TimerFired(Timer.ANSWER):
-                return [do.CancelDestination(), do.RejectCaller(480), self._finish(Reason.NOT_ANSWERED)]
+            case State.DIALLING, _:
+                return self._dialling(event)
             case State.CONNECTED, given.Acknowledged():
                 return self._acknowledge()
         return []
@@ -47,6 +44,30 @@ class TransparentCall(Call):
     def _dial(self) -> list[do.Command]:
         self.state = State.DIALLING
         return [do.Dial()] if self._emergency else [do.Dial(), do.SetTimer(Timer.ANSWER)]
+
+    def _dialling(self, event: Input) -> list[do.Command]:
+        match event:
+            case given.Trying():
+                return self._trying(event)
+            case given.Redirected():
+                return self._dial_next()
+            case given.DestinationProgress():
+                return [do.PassProgress()]
+            case given.DestinationAnswered(held):
+                return self._answered(held=held)
+            case given.DestinationFailed(status):
+                if self._tries_next(status):
+                    return self._dial_next()
+                return [do.RejectCaller(), self._finish(reason_of_failure(status))]
+            case given.TimerFired(Timer.ANSWER | Timer.REPLY) if self._more:
+                return [do.CancelDestination(), *self._dial_next()]
+            case given.TimerFired(Timer.ANSWER):
+                return [do.CancelDestination(), do.RejectCaller(480), self._finish(Reason.NOT_ANSWERED)]
+        return []
+
+    def _dial_next(self) -> list[do.Command]:
+        limit = [] if self._emergency else [do.SetTimer(Timer.ANSWER)]
+        return [*self._leave_destination(), do.DialNext(), *limit]
 
     def _answered(self, *, held: bool) -> list[do.Command]:
         self.state = State.CONNECTED

@@ -124,7 +124,8 @@ class Admission:
         )
         if why_not is not None or loaded is None:
             late = arrival.incoming.offer is None
-            return TransparentCall(why_not or Reason.NOTICE_INCOMPLETE, late_offer=late)
+            reason = why_not or Reason.NOTICE_INCOMPLETE
+            return TransparentCall(reason, late_offer=late, next_on_busy=arrival.next_on_busy)
         call.notice = loaded.asset
         machine = self._announced(call)
         if call.under_hold:
@@ -153,6 +154,7 @@ class Admission:
         storage = not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None
         return Readiness(
             # Keys that cannot be had because of the disk are the disk's fault.
+            next_on_busy=arrival.next_on_busy,
             keys=not health.has(Code.KEYS_UNAVAILABLE) and (call.keys is not None or not storage),
             storage=storage,
             stops=self._tools.stop_list.known,

@@ -127,13 +127,11 @@ class Arrival:
         calling = self.calling
         theirs = (calling.presentation_number, calling.network_number, calling.asserted_in_memory)
         found = [*(number.e164 for number in theirs if number is not None), self.called.e164]
-        found.append(self._destination_number(menu_key))
+        found += [self.number_of(_user_of(Uri.parse(uri))) for uri in self.destinations(menu_key)[:1]]
         return tuple(dict.fromkeys(number for number in found if number))
 
-    def _destination_number(self, menu_key: str | None) -> str | None:
-        """Return the number that a route or menu leads to where it names one of its own."""
-        text = self._destination_text(menu_key)
-        user = _user_of(Uri.parse(text)) if text else ""
+    def number_of(self, user: str | None) -> str | None:
+        """Return the number in E.164 that a user part is, as this peer would dial it, or None where it is none."""
         return called_number(user, self.profile).e164 if user else None
 
     def own_number(self) -> str | None:
@@ -149,20 +147,31 @@ class Arrival:
             return self.rule.direction is CaptureDirection.INBOUND
         return self.peer.role is PeerRole.TRUNK
 
-    def destination(self, menu_key: str | None = None) -> Uri | None:
-        """Return whom to call, or None where the configuration has nobody; the user defaults to the called number.
+    def destinations(self, menu_key: str | None = None) -> tuple[str, ...]:
+        """Return whom to call, in this order, none where the configuration has nobody; `with_user` completes each.
 
-        An emergency call goes to `[emergency] destination`, else to the route's own, else to the destination of any
+        An emergency call goes to `[emergency] destination`, else to the route's own, else to the destinations of any
         route that leads away from the peer it came from: a mistake in the routes must not cost it (FAIL-1).
         """
-        text = self._destination_text(menu_key)
-        if not text:
-            return None
-        uri = Uri.parse(text)
+        if self.emergency:
+            return self._emergency_destinations()
+        if menu_key is not None and self.menu is not None and menu_key in self.menu.digits:
+            return self.menu.digits[menu_key]
+        if self.route is None:
+            return ()
+        return (self.menu.default if self.menu is not None else ()) or self.route.destination
+
+    @property
+    def next_on_busy(self) -> bool:
+        """Return whether the next destination is tried also when one is busy or declines."""
+        return self.route is not None and self.route.next_on_busy
+
+    def with_user(self, destination: str) -> Uri:
+        """Return a destination as a URI; its user part defaults to the called number."""
+        uri = Uri.parse(destination)
         if uri.user is not None or not uri.is_sip:
             return uri
-        parameters = uri.parameters
-        return Uri(uri.scheme, self._user_part(), None, uri.host, uri.port, parameters)
+        return Uri(uri.scheme, self._user_part(), None, uri.host, uri.port, uri.parameters)
 
     def _user_part(self) -> str:
         dialled = self.dialled
@@ -170,19 +179,10 @@ class Arrival:
             return dialled.partition(";")[0]
         return self.request.uri.user or self.called.digits or "112"
 
-    def _destination_text(self, menu_key: str | None) -> str:
-        if self.emergency:
-            return self._emergency_destination()
-        if menu_key is not None and self.menu is not None and menu_key in self.menu.digits:
-            return self.menu.digits[menu_key]
-        if self.route is None:
-            return ""
-        return (self.menu.default if self.menu is not None else "") or self.route.destination
-
-    def _emergency_destination(self) -> str:
+    def _emergency_destinations(self) -> tuple[str, ...]:
         if self.settings.emergency.destination:
             return self.settings.emergency.destination
         if self.route is not None:
             return self.route.destination
         leading_out = (route.destination for route in self.settings.route if route.from_ in ("", self.peer.name))
-        return next(leading_out, "")
+        return next(leading_out, ())

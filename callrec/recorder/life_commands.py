@@ -30,6 +30,8 @@ _MEDIA_LIMIT_S = 1.0
 _EMERGENCY_MEDIA_LIMIT_S = 0.2
 _EVIDENCE_LIMIT_S = 1.0
 _TONE_S = 10.0
+_REPLY_S = 4.0
+"""A destination that is there says 100 within 200 ms (RFC 3261 8.2.6.1), unless a packet was lost, or two."""
 _STOP_OFFER_S = 4.0
 _COUNTERS_LIMIT_S = 0.25
 _DISCARD_LIMIT_S = 5.0
@@ -87,9 +89,10 @@ async def _open_ports(tools: Tools, call: LiveCall, limit_s: float) -> bool:
 async def _destination_host(tools: Tools, call: LiveCall, limit_s: float) -> str | None:
     """Return where the destination is as far as can be told by now; a name that is not found costs only its call."""
     try:
-        uri = call.arrival.destination()
-        if uri is None:
+        uris = call.arrival.destinations()
+        if not uris:
             return None
+        uri = call.arrival.with_user(uris[0])
         return (await asyncio.wait_for(tools.driver.resolve(uri), limit_s)).remote.host
     except (CallrecError, OSError, TimeoutError):
         return None  # dialling it will say so
@@ -104,7 +107,9 @@ async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str) -> None:
 def go_transparent(tools: Tools, call: LiveCall, command: do.GoTransparent) -> None:
     """Let the call pass unrecorded from here on: what was prepared is used."""
     late = call.arrival.incoming.offer is None
-    call.machine = TransparentCall(command.reason, prepared=True, late_offer=late)
+    call.machine = TransparentCall(
+        command.reason, prepared=True, late_offer=late, next_on_busy=call.arrival.next_on_busy
+    )
     tools.feed(call, given.Started())
 
 
@@ -121,6 +126,8 @@ def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
     match timer:
         case Timer.ANSWER:
             return route.answer_timeout.total_seconds() if route else 60.0
+        case Timer.REPLY:
+            return _REPLY_S
         case Timer.MENU:
             return menu.timeout.total_seconds() if menu else 5.0
         case Timer.LONGEST_CALL:
@@ -135,6 +142,8 @@ def _fire(tools: Tools, call: LiveCall, timer: Timer) -> None:
     call.timers.pop(timer, None)
     if timer is Timer.LONGEST_CALL:
         call.our_reason = _LONGEST_CALL
+    if timer is Timer.REPLY and tools.driver.endpoint.has_replied(call.destination.sip_id):
+        return
     tools.feed(call, given.TimerFired(timer))
 
 

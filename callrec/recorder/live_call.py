@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from callrec.calls.call import Call
 from callrec.calls.commands import Command
+from callrec.calls.destinations import Destination, Destinations
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.notice import NoticeAsset
 from callrec.recorder.leg import Leg
@@ -83,6 +84,16 @@ class LiveCall:
     dialled: bool = False
     menu_key: str | None = None
     """The key of the menu that chose the destination."""
+    destinations: Destinations = field(default_factory=lambda: Destinations(()))
+    """Who may still be called."""
+    trying: Destination | None = None
+    """Who was called last."""
+    attempt: int = 0
+    """How often somebody was to be called: what was found out for an earlier time is of no use."""
+    diverted: tuple[tuple[str, str], ...] = ()
+    """What those who sent us on said about why: Diversion and History-Info."""
+    numbers_called: list[str] = field(default_factory=list)
+    """Whom we called in E.164, where the destination names a number of its own; in memory only."""
     under_hold: bool = False
     """A hold names one of its numbers: its row is to come under it."""
     answered_us: bool = False
@@ -120,6 +131,16 @@ class LiveCall:
     def ours(self) -> Leg:
         """Return our side's leg: the right channel."""
         return self.destination if self.arrival.inbound else self.caller
+
+    def note_called(self, user: str | None) -> None:
+        """Keep the number that was called: whoever speaks there may be on the stop list (LAW-39)."""
+        number = self.arrival.number_of(user)
+        if number is not None and number not in self.numbers_called:
+            self.numbers_called.append(number)
+
+    def speaking(self) -> tuple[str, ...]:
+        """Return the numbers of everybody who speaks in this call, in E.164, in memory only (LAW-39)."""
+        return tuple(dict.fromkeys((*self.arrival.speaking(self.menu_key), *self.numbers_called)))
 
     def handle(self, event: Input) -> list[Command]:
         """Tell the machine and return what it asks for; each change of state is logged once."""

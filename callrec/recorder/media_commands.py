@@ -106,7 +106,7 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
 
     The stop list is asked once more: it may have changed since the INVITE, or the menu may lead to somebody on it.
     """
-    if not tools.stop_list.known or tools.stop_list.is_stopped(call.arrival.speaking(call.menu_key)):
+    if not tools.stop_list.known or tools.stop_list.is_stopped(call.speaking()):
         tools.feed(call, given.RecordingStopped())
         return
     if call.keys is None:

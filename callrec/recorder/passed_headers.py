@@ -53,6 +53,18 @@ def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header,
     return tuple((name, value) for name, value in kept if name.lower() not in _ASSERTS_IDENTITY)
 
 
+def diverted_onward(headers: Iterable[Header], diverted: Iterable[Header]) -> tuple[Header, ...]:
+    """Return the headers of an INVITE with what a 3xx said about why it sends us on.
+
+    A new Diversion stands before those of earlier hops (RFC 5806 section 6); a History-Info in a response repeats
+    the entries of the request (RFC 7044 section 9.3), so it stands instead of them.
+    """
+    told = tuple(diverted)
+    history = any(name.lower() == "history-info" for name, _ in told)
+    kept = (header for header in headers if not (history and header[0].lower() == "history-info"))
+    return (*told, *kept)
+
+
 # Of a destination's responses the caller sees what the transparent way must not hide.
 _PASSED_BACK = frozenset({"reason", "retry-after", "warning", "alert-info", "p-asserted-identity", "privacy"})
 

@@ -46,7 +46,7 @@ class LivePeople:
     def _numbers(self) -> Iterator[tuple[LiveCall, tuple[str, ...]]]:
         for call in self._calls():
             if not call.arrival.emergency:
-                yield call, call.arrival.speaking(call.menu_key)
+                yield call, call.speaking()
 
     def stop(self, call_ids: Sequence[str], *, discard: bool) -> list[LiveStop]:
         """End the recording of those that are live, and discard what they stored if that is asked."""

@@ -352,11 +352,13 @@ def collect_garbage_rarely() -> None:
 
 def _destinations(settings: Settings) -> Iterator[str]:
     """Return every SIP URI that calls may go to."""
-    yield from (route.destination for route in settings.route)
+    for route in settings.route:
+        yield from route.destination
     for menu in settings.menu:
-        yield from (*menu.digits.values(), *([menu.default] if menu.default else []))
-    if settings.emergency.destination:
-        yield settings.emergency.destination
+        yield from menu.default
+        for uris in menu.digits.values():
+            yield from uris
+    yield from settings.emergency.destination
 
 
 def _go_before_others() -> None:

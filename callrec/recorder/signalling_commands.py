@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.call import State
 from callrec.calls.inputs import Side
 from callrec.calls.outcome import q850_cause
-from callrec.errors import CallrecError, PeerError
-from callrec.identifiers import new_id
+from callrec.errors import PeerError
 from callrec.recorder import negotiation
+from callrec.recorder.dialling import dial, dial_again, dial_next
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
-from callrec.recorder.passed_headers import Header, passed_back, passed_headers, q850_header
+from callrec.recorder.passed_headers import Header, passed_back, q850_header
 from callrec.recorder.tools import Tools
-from callrec.recorder.work import start
-from callrec.sip.endpoint import Dial as DialInvite
-from callrec.sip.events import Flow, Reoffered
-from callrec.sip.name_address import NameAddress
-from callrec.sip.uri import Uri
+from callrec.sip.events import Reoffered
 
 log = logging.getLogger("callrec.calls")
-
-_RESOLVE_LIMIT_S = 5.0
 
 
 def answer_caller(tools: Tools, call: LiveCall, _: do.AnswerCaller) -> None:
@@ -108,92 +100,6 @@ def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
     except PeerError as error:
         log.warning("call %s: an SDP that cannot be relayed passes untouched: %s", call.call_id, error)
         return body
-
-
-def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
-    """Find out where the destination is, and send it our INVITE."""
-    call.menu_key = command.menu_key
-    start(tools, call, "dial", _dial(tools, call, command))
-
-
-async def _dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
-    try:
-        uri = call.arrival.destination(command.menu_key)
-        if uri is None:
-            _dial_failed(tools, call, 404)
-            return
-        flow = await asyncio.wait_for(tools.driver.resolve(uri), _RESOLVE_LIMIT_S)
-        await _move_port(tools, call, flow.remote.host)
-    except (CallrecError, OSError, TimeoutError) as error:
-        log.warning("call %s: the destination cannot be reached: %s", call.call_id, error or "too slow")
-        _dial_failed(tools, call, 502)
-        return
-    if call.ended:
-        tools.media.close_call(call.call_id)
-    if call.machine.state is State.DIALLING:
-        _invite(tools, call, uri, flow)
-
-
-async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:
-    """Open the destination's RTP port on the address that leads to it, where another was expected (a menu's choice)."""
-    leg, bind = call.destination, tools.settings.rtp.bind or tools.driver.route_local(host)
-    if leg.local is None or not call.anchored or leg.local.host == bind:
-        return
-    tools.media.close_leg(leg.id)
-    leg.local = None
-    leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
-
-
-def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow) -> None:
-    leg = call.destination
-    if leg.over:  # called again with another codec: a new dialog on the same RTP port
-        leg.over, leg.sip_id = False, new_id(tools.random)
-        tools.register(call)
-    leg.peer = leg.peer or tools.driver.peers.match(flow.remote)
-    body = _offer_for_destination(call)
-    invite = DialInvite(
-        leg=leg.sip_id,
-        flow=flow,
-        request_uri=uri,
-        to=NameAddress("", _to_uri(call, uri)),
-        from_=call.arrival.request.from_,
-        session=body,
-        headers=_headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
-    )
-    call.dialled = True
-    leg.started_at = tools.clock.now()
-    tools.driver.endpoint.dial(invite, tools.now)
-    tools.driver.flush()
-
-
-def _dial_failed(tools: Tools, call: LiveCall, status: int) -> None:
-    call.exchange.response = None
-    call.exchange.failure = status
-    tools.feed(call, given.DestinationFailed(status))
-
-
-def _to_uri(call: LiveCall, destination: Uri) -> Uri:
-    """Return the To of the second leg: an emergency URN stays what it is, else where we call."""
-    called = call.arrival.request.uri
-    return called if called.scheme == "urn" else destination
-
-
-def _headers_onward(call: LiveCall, *, trusted: bool) -> tuple[Header, ...]:
-    request = call.arrival.request
-    hops = request.max_forwards
-    onward = passed_headers(request.headers.items(), trusted=trusted)
-    return (("Max-Forwards", str((70 if hops is None else hops) - 1)), *onward)
-
-
-def _offer_for_destination(call: LiveCall) -> bytes | None:
-    """Return what the destination is offered: just the caller's codec, or all that the caller offered."""
-    if call.answered_us:
-        return negotiation.single_codec_offer(call.caller, call.destination)
-    offer = call.arrival.incoming.offer
-    if offer is None or not call.anchored:
-        call.destination.own_session = offer
-        return offer
-    return negotiation.relayed(offer, call.caller, call.destination)
 
 
 def cancel_destination(tools: Tools, call: LiveCall, _: do.CancelDestination) -> None:
@@ -341,6 +247,8 @@ SIGNALLING_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
     do.PassAcknowledgement: pass_acknowledgement,
     do.Dial: dial,
     do.CancelDestination: cancel_destination,
+    do.DialNext: dial_next,
+    do.DialAgain: dial_again,
     do.HangUp: hang_up,
     do.AcceptReoffer: accept_reoffer,
     do.PassReoffer: pass_reoffer,

@@ -12,6 +12,7 @@ from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
 from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
+from callrec.recorder.dialling import follow
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.signalling_commands import tell_remotes
@@ -148,6 +149,9 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
     status = event.response.status if event.response is not None else _STATUS_OF_SILENCE.get(event.cause, 500)
     call.exchange.failure = status
     another = status == 488 and call.answered_us and negotiation.another_codec(call.caller, call.codecs_refused)
+    if event.response is not None and follow(tools, call, event.response):
+        tools.feed(call, given.Redirected())
+        return
     tools.feed(call, given.DestinationFailed(status, another_codec=another))
 
 

@@ -32,8 +32,8 @@ from callrec.settings.types import (
     Broker,
     Count,
     Country,
-    Destination,
-    DestinationOrEmpty,
+    Destinations,
+    DestinationsOrEmpty,
     Digits,
     Duration,
     HostName,
@@ -217,8 +217,9 @@ class Peer(Section):
 class Emergency(Section):
     """999 and 112."""
 
-    destination: DestinationOrEmpty = Field(
-        default="", description="SIP URI for emergency calls; empty means the route's own destination."
+    destination: DestinationsOrEmpty = Field(
+        default=(),
+        description="SIP URI for emergency calls, or a list tried in its order; empty means the route's own.",
     )
 
 
@@ -230,8 +231,13 @@ class Route(Section):
     rule: WordOrEmpty = Field(
         default="", description="Name of the capture rule; empty means transparent, not recorded."
     )
-    destination: Destination = Field(description="SIP URI to call; its user part defaults to the called number.")
-    answer_timeout: Duration = Field(default=timedelta(seconds=60), description="How long the destination may ring.")
+    destination: Destinations = Field(
+        description="SIP URI to call, or a list tried in its order; the user part defaults to the called number."
+    )
+    answer_timeout: Duration = Field(default=timedelta(seconds=60), description="How long each destination may ring.")
+    next_on_busy: Switch = Field(
+        default=False, description="Try the next destination of a list also when one is busy or declines."
+    )
 
 
 class CaptureRule(Section):
@@ -274,11 +280,13 @@ class Menu(Section):
         default="", description="Id of the prompt that tells the keys; empty if the notice does."
     )
     timeout: Duration = Field(default=timedelta(seconds=5), description="How long to wait for a key after the prompt.")
-    default: DestinationOrEmpty = Field(
-        default="", description="SIP URI if no key or a foreign key was pressed; empty means the route's destination."
+    default: DestinationsOrEmpty = Field(
+        default=(),
+        description="SIP URI, or a list, if no key or a foreign key was pressed; empty means the route's destination.",
     )
-    digits: dict[Key, Destination] = Field(
-        min_length=1, description="Table of key = SIP URI, the user part defaulting to the called number."
+    digits: dict[Key, Destinations] = Field(
+        min_length=1,
+        description="Table of key = SIP URI or a list of them, the user part defaulting to the called number.",
     )
 
 

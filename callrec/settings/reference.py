@@ -48,7 +48,7 @@ def _inner(annotation: Any) -> list[type]:
 def _type_of(field: FieldInfo) -> str:
     if words := choices_of(field.annotation):
         return ", ".join(words)
-    if get_origin(field.annotation) is tuple:
+    if get_origin(field.annotation) is tuple and field.title is None:
         element = get_args(field.annotation)[0]
         titles = [part.title for part in getattr(element, "__metadata__", ()) if isinstance(part, FieldInfo)]
         return f"array of {titles[0]}" if titles else "array"

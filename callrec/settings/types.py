@@ -67,8 +67,25 @@ def _read_timezone(text: str) -> str:
     return text
 
 
-def _read_optional_uri(text: str) -> str:
-    return read_sip_uri(text) if text else text
+def _read_uris(value: object, *, optional: bool) -> tuple[str, ...]:
+    """Return the destinations that one SIP URI or a list of them is, in their order."""
+    expected = "one SIP URI such as sip:127.0.0.2:5062, or a list of them, tried in their order"
+    if optional and value in ("", (), []):
+        return ()
+    found = [value] if isinstance(value, str) else list(value) if isinstance(value, list | tuple) else []
+    if not found or not all(isinstance(uri, str) for uri in found):
+        raise ValueError(expected)
+    if len(set(found)) < len(found):
+        raise ValueError(f"{expected}, each once")
+    return tuple(read_sip_uri(uri) for uri in found)
+
+
+def _read_some_uris(value: object) -> tuple[str, ...]:
+    return _read_uris(value, optional=False)
+
+
+def _read_any_uris(value: object) -> tuple[str, ...]:
+    return _read_uris(value, optional=True)
 
 
 def _read_optional_broker(text: str) -> BrokerUrl | None:
@@ -110,8 +127,10 @@ Place = Annotated[Listen, _read(Listen.read, Listen), Field(title="listening pla
 Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress), Field(title="host, host:port or CIDR")]
 HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 Broker = Annotated[BrokerUrl | None, _read(_read_optional_broker, BrokerUrl), Field(title="URL")]
-Destination = Annotated[str, _read(read_sip_uri, str), Field(title="SIP URI")]
-DestinationOrEmpty = Annotated[str, _read(_read_optional_uri, str), Field(title="SIP URI or nothing")]
+Destinations = Annotated[tuple[str, ...], BeforeValidator(_read_some_uris), Field(title="SIP URI or a list of them")]
+DestinationsOrEmpty = Annotated[
+    tuple[str, ...], BeforeValidator(_read_any_uris), Field(title="SIP URI, a list of them or nothing")
+]
 AddressOrEmpty = Annotated[str, _read(_read_address_or_empty, str), Field(title="address or nothing")]
 IpOrEmpty = Annotated[str, _read(_read_ip_or_empty, str), Field(title="IP address or nothing")]
 Key = Annotated[str, _matching(r"[0-9*#]", "one key of a telephone: 0 to 9, * or #"), Field(title="one key")]

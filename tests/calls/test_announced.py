@@ -278,7 +278,7 @@ def test_488_from_the_destination_asks_the_caller_for_another_codec() -> None:
         [
             *TO_DIALLING,
             (given.DestinationFailed(488, another_codec=True), [do.RecodeCaller()]),
-            (given.CallerRecoded(accepted=True), [do.Dial()]),
+            (given.CallerRecoded(accepted=True), [do.DialAgain()]),
         ],
     )
 

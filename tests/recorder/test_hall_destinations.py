@@ -1,0 +1,188 @@
+"""Several destinations and redirections, between real endpoints: who is called, and what the caller notices of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callrec.sip import events as sip
+from callrec.sip.events import Address, Flow
+from callrec.sip.message import Request
+from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, HallHouse, sdp
+from tests.support.stories import Talk, connect, hear_notice, reach_pbx
+from tests.support.virtual_time import virtual
+
+SECOND = sdp("8 101", port=6000, host=OTHER_PBX)
+
+
+def house_with(*destinations: str, called: str = "*", rule: str = "inbound", **more: Any) -> HallHouse:
+    """Return a house whose calls go to a list of destinations."""
+    row = {"from": "trunk", "called": called, "destination": list(destinations), "answer_timeout": "20s", **more}
+    return HallHouse(route=[{**row, "rule": rule} if rule else row, TABLES["route"][-1]])
+
+
+def called(house: HallHouse) -> list[str]:
+    """Return the Request-URIs of our INVITEs, copies left out, in their order."""
+    invites = [m for m in house.wire.sent_by(house.driver, "INVITE") if isinstance(m, Request) and m.to.tag is None]
+    return list(dict.fromkeys(str(invite.uri) for invite in invites))
+
+
+async def second_takes_it(house: HallHouse, talk: Talk) -> None:
+    await reach_pbx(house, talk, pbx=house.other_pbx)
+    house.other_pbx.endpoint.answer(talk.inside, SECOND, house.now)
+    await house.other_pbx.await_event(sip.Acknowledged)
+    await house.settle(1.0)
+
+
+async def hang_up(house: HallHouse, talk: Talk, outcome: str) -> None:
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check(outcome)
+
+
+@pytest.mark.parametrize("status", [480, 503, 404])
+@virtual
+async def test_fail_2_the_next_destination_takes_what_the_first_cannot(status: int) -> None:
+    """FAIL-2: the call is recorded with whoever took it; the caller hears ringing meanwhile."""
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}")
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.reject(talk.inside, status, house.now)
+    await second_takes_it(house, talk)
+    assert house.call.recording is not None
+    assert called(house) == [f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}"]
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_fail_2_a_destination_that_only_rings_is_cancelled_after_its_time() -> None:
+    """Each has `answer_timeout` for itself."""
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}")
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.ring(talk.inside, house.now)
+    begun = house.now
+    await house.pbx.await_event(sip.Cancelled)
+    assert house.now - begun == pytest.approx(20, abs=1)
+    await second_takes_it(house, talk)
+    await hang_up(house, talk, "complete")
+
+
+@pytest.mark.parametrize("rule", ["inbound", ""])
+@virtual
+async def test_fail_2_a_dead_destination_costs_four_seconds_once_and_then_nothing(rule: str) -> None:
+    """FAIL-2: silence is not waited for as long as SIP would; who is known to be down is tried last."""
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}", rule=rule)
+    house.wire.fate = lambda _message, flow: [] if PBX in (flow.remote.host, flow.local.host) else [0.01]
+    talk = await hear_notice(house) if rule else Talk(house.dial())
+    await second_takes_it(house, talk)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.settle(40.0)  # Timer B: now it is known to be down
+    house.wire.log.clear()
+    again = await hear_notice(house) if rule else Talk(house.dial())
+    await second_takes_it(house, again)
+    assert called(house) == [f"sip:200@{OTHER_PBX}"]
+    house.trunk.endpoint.hang_up(again.outside, house.now)
+    await house.check(*["complete" if rule else "no_capture_rule"] * 2)
+
+
+@virtual
+async def test_fail_2_where_all_are_dead_all_are_tried() -> None:
+    """Calls fail open: health only changes the order."""
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}")
+    for host in (PBX, OTHER_PBX):
+        house.driver.reachability.call_failed(Flow("udp", Address(RECORDER, 5060), Address(host, 5060)), "timeout")
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.reject(talk.inside, 480, house.now)
+    await house.check("not_answered")
+    assert len(called(house)) >= 1
+
+
+@virtual
+async def test_busy_is_told_to_the_caller_and_nobody_else_rings() -> None:
+    """A desk that is busy does not make the next telephone ring, unless `next_on_busy` says so."""
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}")
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.reject(talk.inside, 486, house.now)
+    await house.check("busy")
+    assert called(house) == [f"sip:100@{PBX}"]
+    house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}", next_on_busy=True)
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.reject(talk.inside, 486, house.now)
+    await second_takes_it(house, talk)
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_fail_1_an_emergency_call_goes_on_to_the_next_way_out() -> None:
+    """FAIL-1: refused by one, taken by the next; nothing waits for health."""
+    house = HallHouse(emergency={"destination": [f"sip:999@{PBX}", f"sip:999@{OTHER_PBX}"]})
+    talk = Talk(house.dial("999"))
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.reject(talk.inside, 600, house.now)
+    await second_takes_it(house, talk)
+    await hang_up(house, talk, "emergency")
+
+
+def redirect(house: HallHouse, leg: str, *contacts: str, status: int = 302, **headers: str) -> None:
+    pairs = [("Contact", contact) for contact in contacts] + list(headers.items())
+    house.pbx.endpoint.reject(leg, status, house.now, headers=pairs)
+
+
+@pytest.mark.parametrize("rule", ["inbound", ""])
+@virtual
+async def test_sip_12_a_302_is_followed_to_a_peer_by_q(rule: str) -> None:
+    """SIP-12, RFC 3261 8.1.3.4: and its Diversion goes on before those of earlier hops (RFC 5806)."""
+    house = house_with(f"sip:100@{PBX}", rule=rule)
+    earlier = ("Diversion", "<sip:+441632960001@t>;reason=unconditional")
+    talk = Talk(house.dial(headers=[earlier]))
+    await reach_pbx(house, talk)
+    redirect(
+        house, talk.inside, f"<sip:201@{PBX}>;q=0.2", f"<sip:202@{OTHER_PBX}?Route=x>;q=0.9",
+        Diversion=f"<sip:100@{PBX}>;reason=user-busy",
+    )  # fmt: skip
+    await second_takes_it(house, talk)
+    assert called(house) == [f"sip:100@{PBX}", f"sip:202@{OTHER_PBX}"]
+    assert talk.invite.headers.get_all("Diversion") == (f"<sip:100@{PBX}>;reason=user-busy", earlier[1])
+    await hang_up(house, talk, "complete" if rule else "no_capture_rule")
+
+
+@virtual
+async def test_sip_12_a_302_to_a_stranger_calls_nobody() -> None:
+    """SIP-12: nobody makes us call somebody who is no peer, nor lets a stranger speak to us."""
+    house = house_with(f"sip:100@{PBX}")
+    talk = await reach_pbx(house)
+    redirect(house, talk.inside, "<sip:1@192.0.2.7>", "<sip:1@evil.example>", f"<sip:1@{PBX};maddr=192.0.2.7>")
+    await house.check("destination_failed")
+    assert not house.wire.strangers
+    assert called(house) == [f"sip:100@{PBX}"]
+
+
+@virtual
+async def test_sip_12_redirections_that_loop_end() -> None:
+    """RFC 3261 8.1.3.4: A sends to B, B to A."""
+    house = house_with(f"sip:100@{PBX}")
+    talk = await reach_pbx(house)
+    redirect(house, talk.inside, f"<sip:101@{PBX}>")
+    await reach_pbx(house, talk)
+    redirect(house, talk.inside, f"<sip:100@{PBX}>")
+    await house.check("destination_failed")
+    assert called(house) == [f"sip:100@{PBX}", f"sip:101@{PBX}"]
+
+
+@virtual
+async def test_a_caller_who_leaves_between_two_destinations_leaves_nothing_behind() -> None:
+    """Whatever crosses: nobody is called for a caller who has gone."""
+    for when in (0.0, 0.005, 0.02, 0.05):
+        house = house_with(f"sip:100@{PBX}", f"sip:200@{OTHER_PBX}")
+        talk = await reach_pbx(house)
+        house.pbx.endpoint.reject(talk.inside, 503, house.now)
+        await house.settle(when)
+        house.trunk.endpoint.hang_up(talk.outside, house.now)
+        await house.check("not_answered")
+
+
+@virtual
+async def test_one_destination_is_called_as_before() -> None:
+    """A single URI is a list of one."""
+    house = house_with(f"sip:{PBX}")
+    talk = await connect(house)
+    await hang_up(house, talk, "complete")
