@@ -146,6 +146,7 @@ class Admission:
             keys,
             menu_prompt=arrival.menu is not None and tools.prompts.menu(arrival.menu.name) is not None,
             held=call.caller.audio is not None and call.caller.audio.held,
+            next_on_busy=arrival.next_on_busy,
         )
 
     def _readiness(self, call: LiveCall) -> Readiness:
@@ -154,7 +155,6 @@ class Admission:
         storage = not health.has(Code.STORAGE_UNAVAILABLE) and self._tools.stores.catalogue.problem is None
         return Readiness(
             # Keys that cannot be had because of the disk are the disk's fault.
-            next_on_busy=arrival.next_on_busy,
             keys=not health.has(Code.KEYS_UNAVAILABLE) and (call.keys is not None or not storage),
             storage=storage,
             stops=self._tools.stop_list.known,

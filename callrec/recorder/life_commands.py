@@ -140,10 +140,10 @@ def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
 
 def _fire(tools: Tools, call: LiveCall, timer: Timer) -> None:
     call.timers.pop(timer, None)
-    if timer is Timer.LONGEST_CALL:
-        call.our_reason = _LONGEST_CALL
     if timer is Timer.REPLY and tools.driver.endpoint.has_replied(call.destination.sip_id):
         return
+    if timer is Timer.LONGEST_CALL:
+        call.our_reason = _LONGEST_CALL
     tools.feed(call, given.TimerFired(timer))
 
 

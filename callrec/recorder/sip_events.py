@@ -11,8 +11,8 @@ from callrec.calls.inputs import Side
 from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
-from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.dialling import follow
+from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.signalling_commands import tell_remotes
@@ -148,10 +148,10 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
     call.exchange.response = event.response
     status = event.response.status if event.response is not None else _STATUS_OF_SILENCE.get(event.cause, 500)
     call.exchange.failure = status
-    another = status == 488 and call.answered_us and negotiation.another_codec(call.caller, call.codecs_refused)
     if event.response is not None and follow(tools, call, event.response):
         tools.feed(call, given.Redirected())
         return
+    another = status == 488 and call.answered_us and negotiation.another_codec(call.caller, call.codecs_refused)
     tools.feed(call, given.DestinationFailed(status, another_codec=another))
 
 

@@ -234,6 +234,11 @@ class Endpoint:
         """How many transactions live."""
         return len(self._core.transactions)
 
+    def has_replied(self, leg: LegId) -> bool:
+        """Whether any response to our INVITE of a leg has come, 100 Trying included."""
+        found = self._leg(leg)
+        return found is not None and (found.provisional or found.dialog is not None)
+
     def dialog(self, leg: LegId) -> Dialog | None:
         """Return the dialog of a leg as a value that can be written down."""
         found = self._leg(leg)
@@ -257,11 +262,6 @@ class Endpoint:
     def _on_response(self, response: Response, now: float) -> None:
         core = self._core
         transaction = core.transactions.find(client_key(response.via.branch or "", response.cseq.method))
-    def has_replied(self, leg: LegId) -> bool:
-        """Whether any response to our INVITE of a leg has come, 100 Trying included."""
-        found = self._leg(leg)
-        return found is not None and (found.provisional or found.dialog is not None)
-
         if transaction is not None and len(response.headers.get_all("Via")) == 1:
             core.transactions.receive_response(transaction, response, now)
             return
