@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Digit,
         Discarded,
         Gap,
+        KeysLost,
         Latched,
         LegClosed,
         LegQuality,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         WorkerReplaced,
     )
     from callrec.media.service import MediaService, WorkerStatus
+    from callrec.media.srtp import MediaKeys
 
 __all__ = [
     "CapacityError",
@@ -38,11 +40,13 @@ __all__ = [
     "DigitPolicy",
     "Discarded",
     "Gap",
+    "KeysLost",
     "Latched",
     "LegClosed",
     "LegQuality",
     "LegStats",
     "MediaEvent",
+    "MediaKeys",
     "MediaLost",
     "MediaService",
     "Part",
@@ -62,7 +66,7 @@ __all__ = [
     "notice",
 ]
 
-_ROOMS = ("commands", "errors", "events", "service")
+_ROOMS = ("commands", "errors", "events", "service", "srtp")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from callrec.media.srtp import MediaKeys
 from callrec.sip.events import Address
 
 
@@ -59,6 +60,8 @@ class RemoteMedia:
     """Where the far end wants RTCP (`a=rtcp`, RFC 3605); None for the port above the media's."""
     rtcp_mux: bool = False
     """Both sides agreed on one port for RTP and RTCP (RFC 5761)."""
+    srtp: MediaKeys | None = None
+    """The keys of SRTP that both sides agreed on; None for RTP in clear."""
 
 
 @dataclass(frozen=True, slots=True)

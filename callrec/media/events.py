@@ -224,6 +224,14 @@ class WorkerReplaced:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysLost:
+    """Our key of SRTP on this leg died with its worker: the party hears nothing until `set_remote` brings another."""
+
+    call_id: str
+    leg: str
+
+
+@dataclass(frozen=True, slots=True)
 class MediaLost:
     """The call's media could not be restored."""
 
@@ -247,5 +255,6 @@ MediaEvent = (
     | StorageBlocked
     | StorageRecovered
     | WorkerReplaced
+    | KeysLost
     | MediaLost
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from callrec.media.control import Control
 from callrec.media.remote import DROP, Remote, Source, payload_types
+from callrec.media.srtp import MediaKeys, Srtp
 from callrec.rtp.jitter import Jitter
 from callrec.rtp.outgoing import OutgoingStream
 from callrec.rtp.reception import Reception
@@ -68,6 +69,7 @@ class Leg:
         "rtp",
         "sent",
         "settling",
+        "srtp",
         "started_us",
         "store",
         "transmit",
@@ -87,7 +89,7 @@ class Leg:
         self.rtp = rtp
         self.rtcp = rtcp
         self.fd = rtp.fileno()
-        self.receive_into = rtp.recv_into
+        self.receive_into: Callable[[bytearray], int] = rtp.recv_into
         self.outgoing = outgoing
         self.reception = Reception()
         self.digits = DigitReceiver()
@@ -124,6 +126,8 @@ class Leg:
         self.last_at = now_ns
         self.sent = self.refused = self.dropped = self.failed = 0
         self.control = Control()
+        self.srtp: Srtp | None = None
+        """What opens and seals every datagram of this leg; None for RTP in clear."""
 
     def set_remote(self, remote: Remote, *, keep: bool, now_ns: int) -> None:
         """Take the far end of a new offer or answer; the socket stays connected only where nothing moved.
@@ -139,6 +143,8 @@ class Leg:
                 self.connected_to = self.rtp.getpeername()[:2]
                 self.connected_at = now_ns
         self.outgoing.clock_rate = remote.clock_rate
+        if before is None or before.srtp != remote.srtp:
+            self._take_keys(remote.srtp)
         self._choose_transmit()
 
     def connect(self, source: Source, now_ns: int) -> bool:
@@ -201,7 +207,7 @@ class Leg:
 
     def _choose_transmit(self) -> None:
         remote = self.remote
-        if remote is None or not remote.may_send:
+        if remote is None or not remote.may_send or (self.srtp is not None and not self.srtp.sends):
             self.transmit = None
         elif self.connected_to is not None:
             self.transmit = self.rtp.send
@@ -209,6 +215,28 @@ class Leg:
             self.transmit = _SendTo(self.rtp, remote.address)
         else:
             self.transmit = None
+        if self.srtp is not None and self.transmit is not None:
+            self.transmit = _SealAndSend(self.srtp, self.transmit)
+
+    def _take_keys(self, keys: MediaKeys | None) -> None:
+        if keys is None:
+            self.srtp, self.receive_into = None, self.rtp.recv_into
+            return
+        if self.srtp is None:
+            self.srtp = Srtp(keys)
+        else:
+            self.srtp.change(keys)
+        self.receive_into = self._receive_sealed
+
+    def _receive_sealed(self, buffer: bytearray) -> int:
+        """Read one datagram of SRTP and leave what is in it in the buffer; 0 where it is forged."""
+        assert self.srtp is not None, "internal error: a leg without keys reads SRTP"
+        length = self.rtp.recv_into(buffer)
+        opened = self.srtp.open(bytes(memoryview(buffer)[:length]))
+        if opened is None:
+            return 0
+        buffer[: len(opened)] = opened
+        return len(opened)
 
     def _disconnect(self) -> None:
         """Dissolve the connection: connect() to AF_UNSPEC, which Python's socket module cannot say (connect(2))."""
@@ -232,6 +260,20 @@ class _SendTo:
 
     def __call__(self, datagram: Any) -> int:
         return self._sendto(datagram, self._address)
+
+
+class _SealAndSend:
+    """Seals a datagram before it is sent; one whose number was used already is left out, as a copy is."""
+
+    __slots__ = ("_send", "_srtp")
+
+    def __init__(self, srtp: Srtp, send: Callable[[Any], int]) -> None:
+        self._srtp = srtp
+        self._send = send
+
+    def __call__(self, datagram: Any) -> int:
+        sealed = self._srtp.seal(bytes(datagram))
+        return 0 if sealed is None else self._send(sealed)
 
 
 def adopt(descriptor: int) -> socket.socket:

@@ -138,9 +138,11 @@ class Relay:
 
     def _take_from(self, leg: Leg, data: bytes, source: Source, now_ns: int, arrived_at: int) -> None:
         """Deal with a datagram; `arrived_at` is the kernel's time of it, in nanoseconds since 1970, or 0."""
-        if not self._believes(leg, data, source, now_ns):
+        opened = data if leg.srtp is None else leg.srtp.open(data)
+        if opened is None or not self._believes(leg, opened, source, now_ns):
             leg.dropped += 1
             return
+        data = opened
         if leg.waiting:
             self._media_heard(leg)
         length = len(data)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from callrec.media.srtp import MediaKeys
+
 Source = tuple[str, int]
 
 AUDIO, EVENT, DROP, RTCP = 0, 1, 2, 3
@@ -32,6 +34,8 @@ class Remote:
     """Where RTCP goes (`a=rtcp`), None for the port above the media's."""
     rtcp_mux: bool = False
     """RTP and RTCP share one port (RFC 5761)."""
+    srtp: MediaKeys | None = None
+    """The keys of SRTP, None for RTP in clear."""
 
     @classmethod
     def from_wire(cls, wire: dict[str, Any]) -> Remote:
@@ -50,6 +54,7 @@ class Remote:
             may_receive=wire["may_receive"],
             rtcp_port=wire["rtcp_port"],
             rtcp_mux=wire["rtcp_mux"],
+            srtp=MediaKeys.from_wire(wire["srtp"]),
         )
 
     @property

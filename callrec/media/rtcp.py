@@ -77,9 +77,10 @@ class Rtcp:
                 leg.control.refused += drain_error_queue(leg.rtcp)
                 continue
             source = address[:2]
-            if _believes(leg, source):
+            opened = data if leg.srtp is None else leg.srtp.open(data)
+            if opened is not None and _believes(leg, source):
                 leg.control.source = source
-                self.take(leg, data, now_ns)
+                self.take(leg, opened, now_ns)
             else:
                 leg.dropped += 1
 
@@ -128,8 +129,8 @@ def send_rtcp(leg: Leg, data: bytes, target: Source) -> None:
         if leg.remote is not None and leg.remote.rtcp_mux:
             if leg.transmit is not None:
                 leg.transmit(data)
-        else:
-            leg.rtcp.sendto(data, target)
+        elif (sealed := data if leg.srtp is None else leg.srtp.seal(data)) is not None:
+            leg.rtcp.sendto(sealed, target)
 
 
 def _believes(leg: Leg, source: Source) -> bool:

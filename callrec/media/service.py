@@ -19,7 +19,7 @@ from callrec.identifiers import RandomBytes
 from callrec.media.channel import Message
 from callrec.media.commands import DigitPolicy, Play, RemoteMedia
 from callrec.media.errors import CapacityError
-from callrec.media.events import MediaEvent, MediaLost, WorkerReplaced
+from callrec.media.events import KeysLost, MediaEvent, MediaLost, WorkerReplaced
 from callrec.media.fleet import Fleet
 from callrec.media.ports import PortPool, bind_pair, raise_descriptor_limit, try_room
 from callrec.media.process import WorkerProcess
@@ -154,7 +154,7 @@ class MediaService:
         """Say whether RFC 4733 digits of this leg are sent on to the other one; at first they are not."""
         if (state := self._legs.get(leg)) is not None:
             state.digits = policy
-            state.call.worker.channel.send(_digits(state))
+            state.call.worker.channel.send(state.digits_message())
 
     def link(self, a: str, b: str) -> None:
         """Let two legs of a call hear each other."""
@@ -167,7 +167,7 @@ class MediaService:
             if leg.peer is not None:
                 leg.peer.peer = None
         first.peer, second.peer = second, first
-        first.call.worker.channel.send(_link(first, second))
+        first.call.worker.channel.send(first.link_message(second))
 
     def unlink(self, a: str, b: str) -> None:
         """Let two legs hear each other no more."""
@@ -400,23 +400,26 @@ class MediaService:
 
     def _restore(self, call: CallState, old: WorkerProcess, reason: str) -> None:
         channel = call.worker.channel
+        keyed = [leg for leg in call.legs.values() if leg.lose_keys(self._random(4))]
         for leg in call.legs.values():
             self._send_open(leg, quiet=True)
             if leg.remote is not None:
                 channel.send(leg.remote_message(leg.remote, keep=True))
-            channel.send(_digits(leg))
+            channel.send(leg.digits_message())
         if call.recording is not None:
             self._restore_recording(call, call.recording, old, reason)
         for leg in call.legs.values():
             channel.send({"t": "listen", "leg": leg.number})
         for leg in call.legs.values():
             if leg.peer is not None and leg.number < leg.peer.number:
-                channel.send(_link(leg, leg.peer))
+                channel.send(leg.link_message(leg.peer))
             if leg.play is not None and not leg.loading:
                 if leg.play.loop:
                     self.play(leg.name, leg.play)
                 else:
                     self._play_failed(leg, "worker")
+        for leg in keyed:
+            self._tell(KeysLost(call.name, leg.name))
 
     def _restore_recording(self, call: CallState, recording: RecordingState, old: WorkerProcess, reason: str) -> None:
         recording.parts.append(self._reports.abandoned(recording))
@@ -441,11 +444,3 @@ class MediaService:
         silent_s = self._clock.monotonic() - old.heard_at if reason == "silent" else 0.0
         alive = time.monotonic_ns() - int(silent_s * 1e9)
         return max(kept, alive - 300_000_000, recording.part_started_mono_ns)
-
-
-def _link(a: LegState, b: LegState) -> dict[str, object]:
-    return {"t": "link", "a": a.number, "b": b.number}
-
-
-def _digits(leg: LegState) -> dict[str, object]:
-    return {"t": "digits", "leg": leg.number, "pass": leg.digits is DigitPolicy.PASS}

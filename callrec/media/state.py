@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -46,6 +46,26 @@ class LegState:
     loading: bool = False
     """Its audio is still being read from a file."""
 
+    def lose_keys(self, ssrc: bytes) -> bool:
+        """Forget the key of SRTP that we send with: how far a lost worker had used it is not known.
+
+        Nothing is sent until `set_remote` brings another; the stream then begins anew, under this SSRC (RFC 3711 9.1).
+        Return whether there was a key.
+        """
+        if self.remote is None or self.remote.srtp is None:
+            return False
+        self.remote = replace(self.remote, srtp=replace(self.remote.srtp, send=None))
+        self.ssrc = int.from_bytes(ssrc, "big")
+        return True
+
+    def link_message(self, other: LegState) -> Message:
+        """Return the message that lets two legs hear each other."""
+        return {"t": "link", "a": self.number, "b": other.number}
+
+    def digits_message(self) -> Message:
+        """Return the message that says whether digits of this leg are sent on."""
+        return {"t": "digits", "leg": self.number, "pass": self.digits is DigitPolicy.PASS}
+
     def open_message(self, now_ns: int, *, quiet: bool) -> Message:
         """Return the message that opens this leg in a worker; its stream goes on where it was, as far as is known.
 
@@ -86,6 +106,7 @@ class LegState:
             "may_receive": remote.may_receive,
             "rtcp_port": remote.rtcp_port,
             "rtcp_mux": remote.rtcp_mux,
+            "srtp": None if remote.srtp is None else remote.srtp.to_wire(),
             "keep": keep,
         }
 

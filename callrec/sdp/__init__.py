@@ -1,6 +1,7 @@
 """SDP without I/O: descriptions, the audio stream in them, offers and answers (RFC 8866, RFC 3264)."""
 
 from callrec.sdp.audio import AudioMedia, Codec, audio_of, choose_codec, codecs_of, telephone_event_for
+from callrec.sdp.crypto import KEY_LENGTHS, SECURE_PROTOCOLS, Crypto, Protection, redacted
 from callrec.sdp.description import Direction, MediaDescription, Origin, SessionDescription, reverse_direction
 from callrec.sdp.offer_answer import (
     AudioChange,
@@ -9,15 +10,20 @@ from callrec.sdp.offer_answer import (
     is_t38,
     is_unchanged,
     offer_of,
+    protected,
 )
 
 __all__ = [
+    "KEY_LENGTHS",
+    "SECURE_PROTOCOLS",
     "AudioChange",
     "AudioMedia",
     "Codec",
+    "Crypto",
     "Direction",
     "MediaDescription",
     "Origin",
+    "Protection",
     "SessionDescription",
     "answer_to",
     "audio_of",
@@ -27,6 +33,8 @@ __all__ = [
     "is_t38",
     "is_unchanged",
     "offer_of",
+    "protected",
+    "redacted",
     "reverse_direction",
     "telephone_event_for",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from callrec.errors import PeerError
+from callrec.sdp.crypto import SECURE_PROTOCOLS, Crypto, crypto_of
 from callrec.sdp.description import Direction, MediaDescription, SessionDescription
 
 PLAIN_PROTOCOLS = frozenset({"RTP/AVP", "RTP/AVPF"})
@@ -76,10 +77,16 @@ class AudioMedia:
     protocol: str = "RTP/AVP"
     index: int = 0
     """Which m= line of the description this is, from 0."""
+    crypto: tuple[Crypto, ...] = field(default=(), repr=False)
+    """The keys of SRTP that it names and we understand (RFC 4568); a stream over RTP/AVP may have some too."""
 
 
-def audio_of(description: SessionDescription, protocols: Collection[str] = PLAIN_PROTOCOLS) -> AudioMedia:
+def audio_of(
+    description: SessionDescription, protocols: Collection[str] = PLAIN_PROTOCOLS, *, keyed: bool = False
+) -> AudioMedia:
     """Return the first audio stream that can be used: port not 0, protocol known, unicast, a codec known.
+
+    A stream of a secure profile needs a key that we understand; with `keyed` any stream does.
 
     Raises:
         PeerError: 488 where there is none, 400 where its attributes are malformed.
@@ -88,7 +95,7 @@ def audio_of(description: SessionDescription, protocols: Collection[str] = PLAIN
     for index, media in enumerate(description.media):
         if media.kind != "audio":
             continue
-        reason = _unusable(media, description, protocols)
+        reason = _unusable(media, description, protocols, keyed=keyed)
         if reason is None:
             return _audio(description, index)
         reasons.append(reason)
@@ -96,11 +103,16 @@ def audio_of(description: SessionDescription, protocols: Collection[str] = PLAIN
     raise PeerError(f"SDP: found {found}, expected one audio stream over {', '.join(sorted(protocols))}", status=488)
 
 
-def _unusable(media: MediaDescription, description: SessionDescription, protocols: Collection[str]) -> str | None:
+def _unusable(
+    media: MediaDescription, description: SessionDescription, protocols: Collection[str], *, keyed: bool
+) -> str | None:
     if media.port == 0:
         return "audio with port 0"
-    if media.protocol.upper() not in protocols:
+    protocol = media.protocol.upper()
+    if protocol not in protocols:
         return f"audio over {media.protocol[:30]}"
+    if (keyed or protocol in SECURE_PROTOCOLS) and not crypto_of(media):
+        return f"audio over {protocol} without a key of SRTP that is understood"
     address = media.connection or description.connection
     if address is None:
         return "audio without a c= line"
@@ -137,6 +149,7 @@ def _audio(description: SessionDescription, index: int) -> AudioMedia:
         comfort_noise=tuple(codec.payload_type for codec in codecs if codec.name == COMFORT_NOISE),
         protocol=media.protocol,
         index=index,
+        crypto=crypto_of(media),
     )
 
 

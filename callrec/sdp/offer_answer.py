@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from callrec.sdp.audio import DEFAULT_PACKET_TIME_MS, AudioMedia, Codec, audio_of
+from callrec.sdp.crypto import Protection, crypto_lines
 from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
 
 
@@ -36,8 +37,11 @@ def answer_to(  # noqa: PLR0913 - what an answer consists of, by keyword but for
     direction: Direction,
     session_id: int,
     version: int,
+    audio: AudioMedia | None = None,
 ) -> SessionDescription:
     """Return the answer that takes the offer's audio stream in one codec and refuses every other stream with port 0.
+
+    `audio` is the stream of the offer that is taken; None takes the first that needs no keys.
 
     The streams keep their order (RFC 3264 6); `direction` is ours: `reverse_direction` of the offer's, or less. One
     port for RTP and RTCP is taken where it is offered (RFC 5761 5.1.1).
@@ -45,13 +49,24 @@ def answer_to(  # noqa: PLR0913 - what an answer consists of, by keyword but for
     Raises:
         PeerError: 488 where the offer has no usable audio stream.
     """
-    audio = audio_of(offer)
+    audio = audio or audio_of(offer)
     chosen = [codec, *([telephone_event] if telephone_event else [])]
     accepted = _stream(chosen, local[1], direction, audio.packet_time_ms, protocol=audio.protocol)
     if audio.rtcp_mux:
         accepted = replace(accepted, lines=(*accepted.lines, ("a", "rtcp-mux")))
     media = [accepted if index == audio.index else _refused(offered) for index, offered in enumerate(offer.media)]
     return SessionDescription(_session_lines(local[0], session_id, version, offer.timing), tuple(media))
+
+
+def protected(description: SessionDescription, protection: Protection) -> SessionDescription:
+    """Return a description of ours with its audio stream in this profile, with these keys and no others."""
+    media = list(description.media)
+    index = next((index for index, each in enumerate(media) if each.kind == "audio" and each.port != 0), None)
+    if index is not None:
+        kept = tuple(line for line in media[index].lines if not (line[0] == "a" and line[1].startswith("crypto:")))
+        lines = (*kept, *crypto_lines(protection.keys))
+        media[index] = replace(media[index], protocol=protection.protocol, lines=lines)
+    return replace(description, media=tuple(media))
 
 
 def _session_lines(host: str, session_id: int, version: int, timing: str) -> tuple[Line, ...]:

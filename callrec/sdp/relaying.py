@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from callrec.sdp.audio import audio_of
+from callrec.sdp.audio import AudioMedia, audio_of
 from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
 
-# What belongs to the sender's own addresses, or to RTCP and ICE that end here.
+# What belongs to the sender's own addresses and keys, or to RTCP and ICE that end here.
 _OF_THE_SENDER = (
     "rtcp:",
     "rtcp-mux",
@@ -17,22 +17,30 @@ _OF_THE_SENDER = (
     "ssrc",
     "rtcp-fb:",
     "remote-candidates",
+    "crypto:",
+    "key-mgmt:",
 )
 # RFC 3264 8.4: an unspecified address asks not to be sent to, which with our address only a direction can say.
 _HELD = {Direction.SENDRECV: Direction.SENDONLY, Direction.RECVONLY: Direction.INACTIVE}
 
 
 def relay(
-    description: SessionDescription, local: tuple[str, int], *, session_id: int, version: int
+    description: SessionDescription,
+    local: tuple[str, int],
+    *,
+    session_id: int,
+    version: int,
+    audio: AudioMedia | None = None,
 ) -> SessionDescription:
     """Return a party's description as the other party is to see it: its first usable audio stream at our address.
 
+    `audio` is that stream where it is not the first that needs no keys. The keys of SRTP are never passed on.
     Codecs, payload types, directions and unknown attributes stay. Other streams are refused with port 0.
 
     Raises:
         PeerError: 488 where there is no usable audio stream.
     """
-    audio = audio_of(description)
+    audio = audio or audio_of(description)
     family = "IP6" if ":" in local[0] else "IP4"
     replaced = {"o": f"- {session_id} {version} IN {family} {local[0]}", "c": f"IN {family} {local[0]}"}
     lines = [(letter, value) for letter, value in description.lines if letter not in replaced and not _is_ours(letter)]
