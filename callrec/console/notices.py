@@ -48,10 +48,11 @@ def list_notices(session: Session) -> None:
 @click.option("--language", default="en-GB", show_default=True, metavar="TAG", help="In which language it is.")
 @with_session
 def import_file(session: Session, file: Path, notice_id: str, text: str, language: str) -> None:
-    """Take a WAV in as the next version of a notice: any rate, mono or stereo, 1 to 60 seconds.
+    """Take an audio file in as the next version of a notice: any rate, mono or stereo, 1 to 60 seconds.
 
-    It becomes A-law and u-law at 8 kHz after 200 ms of silence. Versions are never changed, because recordings refer
-    to them.
+    WAV, FLAC, MP3, Ogg Vorbis and Ogg Opus are read as they are; m4a, aac, wma and others with ffmpeg and the extra
+    `formats`. It becomes G.711, G.722 and Opus after 200 ms of silence. Versions are never changed, because recordings
+    refer to them.
     """
     from callrec.notice import NoticeLibrary  # noqa: PLC0415  sound libraries that only this command needs
     from callrec.notice.importing import Wording, import_notice  # noqa: PLC0415

@@ -71,7 +71,7 @@ class Play:
     play_id: str
     kind: PlayKind
     sources: Mapping[str, bytes | Path]
-    """Raw G.711, 8000 bytes a second, by codec name (PCMA, PCMU): the bytes, or a file that is read once."""
+    """Audio by codec name in capitals, as `callrec.media.sound.sound_of` takes it: the bytes, or a file read once."""
     loop: bool = False
     """Repeat until stopped; such a play is never `completed`."""
     start: PlayStart = PlayStart.AT_ONCE

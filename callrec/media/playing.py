@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from callrec.media.leg import Leg
-from callrec.rtp.g711 import SAMPLE_RATE, SILENCE, Law
+from callrec.media.sound import sound_of
 from callrec.rtp.header import FIXED_HEADER
 
 SLOT_NS = 2_000_000
@@ -19,8 +19,6 @@ WAIT_FOR_MEDIA_NS = 500_000_000
 RTCP_LOSS_LIMIT = 0.20
 """NOT-14: more of the span lost, by the far end's own report, is no notice."""
 
-_BYTES_PER_MS = SAMPLE_RATE // 1000
-
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -29,7 +27,7 @@ class Order:
     play_id: str
     kind: str
     audio: bytes
-    """Raw G.711, 8 bytes a millisecond."""
+    """In the codec of the leg, as `sound_of` takes it."""
     loop: bool
     lead_in_ms: int
     maximum_ms: int | None
@@ -39,31 +37,26 @@ class Playing:
     """One play on one leg; its counters are the evidence of NOT-13."""
 
     __slots__ = (
-        "audio", "codec", "direction", "due_ns", "end", "expected_ms", "first_sequence", "frame", "last_sequence",
-        "lead_in", "leg", "limit", "loop", "order", "position", "refused_before", "sent_bytes", "sent_packets",
-        "started_at", "step_ns", "waiting",
+        "codec", "direction", "due_ns", "expected_ms", "first_sequence", "last_sequence", "leg", "limit", "loop",
+        "order", "position", "refused_before", "sent_packets", "sound", "started_at", "step_ns", "waiting",
     )  # fmt: skip
 
     def __init__(self, leg: Leg, order: Order) -> None:
         assert leg.remote is not None, "internal error: a play on a leg without a far end"
         remote = leg.remote
-        silence = SILENCE[Law(remote.codec)]
         self.leg = leg
         self.order = order
         self.codec = remote.codec
         self.direction = remote.direction
-        self.frame = remote.packet_time_ms * _BYTES_PER_MS
-        self.step_ns = remote.packet_time_ms * 1_000_000
-        self.lead_in = order.lead_in_ms * _BYTES_PER_MS
-        whole = silence * self.lead_in + order.audio
-        self.audio = whole + silence * (-len(whole) % self.frame)
-        self.expected_ms = len(order.audio) // _BYTES_PER_MS
-        self.limit = order.maximum_ms * _BYTES_PER_MS if order.maximum_ms is not None else None
+        self.sound = sound_of(remote.codec, order.audio, remote.packet_time_ms, order.lead_in_ms)
+        self.step_ns = self.sound.packet_ms * 1_000_000
+        self.expected_ms = self.sound.spoken_ms
+        self.limit = order.maximum_ms
         self.loop = order.loop
         self.position = 0
         self.due_ns = 0
         self.waiting = True
-        self.sent_bytes = self.sent_packets = 0
+        self.sent_packets = 0
         self.first_sequence: int | None = None
         self.last_sequence: int | None = None
         self.started_at = 0.0
@@ -80,19 +73,20 @@ class Playing:
 
     def send_frame(self, now_ns: int) -> bool:
         """Send the frame that is due; return False once there is none left."""
-        if self.position >= len(self.audio):
+        sound = self.sound
+        if self.position >= len(sound.payloads):
             if not self.loop:
                 return False
-            self.position = self.lead_in - self.lead_in % self.frame
-        if self.limit is not None and self.sent_bytes >= self.limit:
+            self.position = sound.lead_in
+        if self.limit is not None and self.sent_packets * sound.packet_ms >= self.limit:
             return False
         leg, remote = self.leg, self.leg.remote
         assert remote is not None, "internal error: a play on a leg without a far end"
-        sequence, timestamp, fresh = leg.outgoing.next_numbers(self.frame, now_ns)
+        sequence, timestamp, fresh = leg.outgoing.next_numbers(sound.ticks, now_ns)
         second = remote.payload_type | (0x80 if fresh else 0)
         header = FIXED_HEADER.pack(0x80, second, sequence, timestamp, leg.outgoing.ssrc)
-        taken = leg.send(header + self.audio[self.position : self.position + self.frame])
-        self.position += self.frame
+        taken = leg.send(header + sound.payloads[self.position])
+        self.position += 1
         if taken:
             self._count(sequence)
         return True
@@ -102,13 +96,12 @@ class Playing:
             self.first_sequence, self.started_at = sequence, time.time()
         self.last_sequence = sequence
         self.sent_packets += 1
-        self.sent_bytes += self.frame
 
     def evidence(self, interrupted_by: str | None) -> dict[str, Any]:
         """Return what was sent and whether the party can have heard it all (NOT-13, NOT-14)."""
         self.leg.drain_errors()
         refused = self.leg.refused - self.refused_before
-        sent_ms = max(0, self.sent_bytes - self.lead_in) // _BYTES_PER_MS
+        sent_ms = max(0, self.sent_packets * self.sound.packet_ms - self.order.lead_in_ms)
         control = self.leg.control
         loss = control.loss
         if interrupted_by is None and refused:

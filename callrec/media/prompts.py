@@ -13,7 +13,7 @@ _LIMIT = 256
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Raw G.711 that may be handed to a worker."""
+    """Audio in some codec that may be handed to a worker."""
 
     name: str
     """The same name is the same audio, for as long as the service lives."""

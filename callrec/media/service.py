@@ -226,9 +226,8 @@ class MediaService:
         if state.loading:
             self._play_failed(state, "stopped")
         state.play = play
-        codec = state.remote.codec_name if state.remote is not None else ""
-        source = play.sources.get(codec) or play.sources.get(codec.upper())
-        if source is None or codec.upper() not in ("PCMA", "PCMU"):
+        source = play.sources.get(state.remote.codec_name.upper()) if state.remote is not None else None
+        if source is None:
             self._play_failed(state, "no_prompt" if state.remote is not None else "no_address")
         elif isinstance(source, bytes):
             self._send_play(state, play, self._prompts.keep(source))

@@ -1,4 +1,4 @@
-"""Take a notice in: any WAV becomes one immutable version with both G.711 encodings (NOT-7, NOT-8)."""
+"""Take a notice in: any audio becomes one immutable version in every codec callers are answered with (NOT-7, NOT-8)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ from callrec.errors import ExitCode, OperatorError
 from callrec.notice.library import (
     ALAW,
     FALLBACK_LANGUAGE,
+    G722,
     LANGUAGE,
     MANIFEST,
     MASTER,
     NOTICE_ID,
+    OPUS,
     PACKET_SAMPLES,
     SAMPLE_RATE,
     ULAW,
     NoticeAsset,
     NoticeLibrary,
 )
+from callrec.notice.reading import read_sound
+from callrec.notice.wideband import g722_of, opus_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,18 +123,10 @@ def _make_folder(folder: Path) -> None:
 
 def _telephone_audio(source: Path) -> Samples:
     """Return the file's audio as one channel at 8 kHz, checked for length and loudness."""
-    import soundfile  # type: ignore[import-untyped]  # noqa: PLC0415  60 ms that only an import needs to pay
-
-    try:
-        samples, rate = soundfile.read(str(source), dtype="float64", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError, TypeError, ValueError):
-        found = "no such file" if not source.exists() else "no audio found in it"
-        expected = "expected a WAV file (any rate, mono or stereo)"
-        raise OperatorError(f"{source}: {found}, {expected}; record the notice as WAV and import that") from None
-    mono: Samples = samples.mean(axis=1)
-    _check_length(source, len(mono) / rate)
-    _check_loudness(source, mono)
-    return _resampled(mono, rate)
+    sound = read_sound(source, LONGEST_S)
+    _check_length(source, len(sound.samples) / sound.rate)
+    _check_loudness(source, sound.samples)
+    return _resampled(sound.samples, sound.rate)
 
 
 def _resampled(mono: Samples, rate: int) -> Samples:
@@ -169,14 +165,16 @@ def _framed(samples: Samples) -> Samples:
 
 
 def _write_audio(samples: Samples, folder: Path) -> None:
-    import soundfile  # noqa: PLC0415  only an import needs it
+    import soundfile  # type: ignore[import-untyped]  # noqa: PLC0415  60 ms that only an import needs to pay
 
     # From the 16-bit master, so that the encodings can be made again from what is kept (NOT-15).
     soundfile.write(str(folder / MASTER), samples, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     master, _ = soundfile.read(str(folder / MASTER), dtype="int16")
     soundfile.write(str(folder / ALAW), master, SAMPLE_RATE, format="RAW", subtype="ALAW")
     soundfile.write(str(folder / ULAW), master, SAMPLE_RATE, format="RAW", subtype="ULAW")
-    for name in (MASTER, ALAW, ULAW):
+    (folder / G722).write_bytes(g722_of(master))
+    (folder / OPUS).write_bytes(opus_of(master))
+    for name in (MASTER, ALAW, ULAW, G722, OPUS):
         _sync_file(folder / name)
 
 
@@ -190,6 +188,8 @@ def _manifest(samples: Samples, wording: Wording, version: int, folder: Path) ->
         "audio_sha256": _sha256(folder / MASTER),
         "alaw_sha256": _sha256(folder / ALAW),
         "ulaw_sha256": _sha256(folder / ULAW),
+        "g722_sha256": _sha256(folder / G722),
+        "opus_sha256": _sha256(folder / OPUS),
         "duration_ms": len(samples) * 1000 // SAMPLE_RATE,
     }
     return json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"

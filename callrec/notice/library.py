@@ -1,9 +1,10 @@
 """The notices a recorder can play: each version a folder with a manifest, the wording and the audio (NOT-8).
 
-    <notices>/<id>/<version>/manifest.json  notice.wav  notice.alaw  notice.ulaw
+    <notices>/<id>/<version>/manifest.json  notice.wav  notice.alaw  notice.ulaw  notice.g722  notice.opus
 
-`notice.alaw` and `notice.ulaw` are G.711 at 8 kHz without any header, as they go into RTP packets; they begin with
-200 ms of silence (NOT-7) and fill whole packets of 20 ms.
+`notice.alaw`, `notice.ulaw` and `notice.g722` are G.711 and G.722 without any header, as they go into RTP packets;
+`notice.opus` is an Ogg Opus file (RFC 7845) of packets of 20 ms. All begin with 200 ms of silence (NOT-7) and fill
+whole packets of 20 ms. A version imported by an older callrec lacks the last two: it is played to G.711 alone.
 A version never changes; a new wording or recording is a new version.
 """
 
@@ -23,6 +24,8 @@ MANIFEST = "manifest.json"
 MASTER = "notice.wav"
 ALAW = "notice.alaw"
 ULAW = "notice.ulaw"
+G722 = "notice.g722"
+OPUS = "notice.opus"
 FALLBACK_LANGUAGE = "en-GB"
 """NOT-8: what is played where the language asked for is not there."""
 
@@ -32,6 +35,14 @@ LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 SAMPLE_RATE = 8000
 PACKET_SAMPLES = 160
 """20 ms at 8 kHz."""
+
+_ENCODINGS = {
+    "PCMA": (ALAW, "alaw_sha256"),
+    "PCMU": (ULAW, "ulaw_sha256"),
+    "G722": (G722, "g722_sha256"),
+    "OPUS": (OPUS, "opus_sha256"),
+}
+"""For each codec, by its name in capitals, the file and the field of the manifest that holds its hash."""
 
 _INSTALLED_IN = (Path("/usr/local/share/callrec/notices"), Path("/usr/share/callrec/notices"))
 _FIELDS: dict[str, type] = {
@@ -45,6 +56,7 @@ _FIELDS: dict[str, type] = {
     "ulaw_sha256": str,
     "duration_ms": int,
 }
+_OPTIONAL = ("g722_sha256", "opus_sha256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,14 @@ class NoticeAsset:
     duration_ms: int
     """What the caller hears, from the first packet to the end of the last; a multiple of 20."""
     directory: Path
+    g722_sha256: str = ""
+    """Empty where the version is not there in this codec."""
+    opus_sha256: str = ""
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Return the codecs in which this version can be played, by their names in capitals."""
+        return tuple(codec for codec, (_, field) in _ENCODINGS.items() if getattr(self, field))
 
     @property
     def path_alaw(self) -> Path:
@@ -77,19 +97,19 @@ class NoticeAsset:
         return self.directory / ULAW
 
     def path_for(self, codec: str) -> Path:
-        """Return the file for an RTP encoding name, `PCMA` or `PCMU`.
+        """Return the file for an RTP encoding name, such as `PCMA` or `opus`.
 
         Raises:
-            OperatorError: if notices are not rendered in that codec.
+            OperatorError: if this version is not there in that codec.
         """
-        paths = {"PCMA": self.path_alaw, "PCMU": self.path_ulaw}
-        if codec.upper() not in paths:
-            raise OperatorError(f"notice {self.id} is there as PCMA and PCMU, not as {codec}")
-        return paths[codec.upper()]
+        if codec.upper() not in self.codecs:
+            raise OperatorError(f"notice {self.id} is there as {', '.join(self.codecs)}, not as {codec}")
+        return self.directory / _ENCODINGS[codec.upper()][0]
 
     def sha256_for(self, codec: str) -> str:
         """Return the SHA-256 of what is sent in a codec, for the evidence of a play (NOT-13 `asset_sha256`)."""
-        return self.ulaw_sha256 if codec.upper() == "PCMU" else self.alaw_sha256
+        _, field = _ENCODINGS.get(codec.upper(), _ENCODINGS["PCMA"])
+        return str(getattr(self, field))
 
 
 class NoticeLibrary:
@@ -167,7 +187,9 @@ def _manifest_of(folder: Path) -> NoticeAsset:
     if not isinstance(content, dict):
         raise _invalid(folder, f"its {MANIFEST} is no JSON object")
     return NoticeAsset(
-        **{name: _field(content, name, kind, folder) for name, kind in _FIELDS.items()}, directory=folder
+        **{name: _field(content, name, kind, folder) for name, kind in _FIELDS.items()},
+        **{name: _field(content, name, str, folder) for name in _OPTIONAL if name in content},
+        directory=folder,
     )
 
 
@@ -182,13 +204,14 @@ def _verified(asset: NoticeAsset, notice_id: str) -> NoticeAsset:
     if asset.id != notice_id or str(asset.version) != asset.directory.name:
         raise _invalid(asset.directory, f"its {MANIFEST} speaks of {asset.id} version {asset.version}")
     _compare(asset.directory, "its wording", asset.text.encode(), asset.text_sha256)
-    for name, expected in ((MASTER, asset.audio_sha256), (ALAW, asset.alaw_sha256), (ULAW, asset.ulaw_sha256)):
+    encodings = [_ENCODINGS[codec] for codec in asset.codecs]
+    for name, expected in ((MASTER, asset.audio_sha256), *((name, getattr(asset, field)) for name, field in encodings)):
         try:
             content = (asset.directory / name).read_bytes()
         except OSError as error:
             raise _invalid(asset.directory, f"{name} cannot be read ({error.strerror})") from None
         _compare(asset.directory, name, content, expected)
-        if name != MASTER and len(content) * 1000 != asset.duration_ms * SAMPLE_RATE:
+        if name not in {MASTER, OPUS} and len(content) * 1000 != asset.duration_ms * SAMPLE_RATE:
             raise _invalid(asset.directory, f"{name} has {len(content)} bytes for {asset.duration_ms} ms")
     return asset
 

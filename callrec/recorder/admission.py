@@ -92,17 +92,21 @@ class Admission:
             PeerError: 400 where it is no SDP, 488 where it has no audio stream at all; not for an emergency call.
         """
         offer = call.arrival.incoming.offer
+        call.caller.playable = self._tools.prompts.codecs
+        call.caller.wideband = self._tools.settings.rtp.wideband
         if offer is None:
             return None
         try:
-            audio = negotiation.read(call.caller, offer)
+            negotiation.read(call.caller, offer)
         except PeerError as error:
             if not call.arrival.emergency and (error.status != 488 or not negotiation.has_audio(offer)):
                 raise
             call.anchored = False
             return str(error)
-        if negotiation.playable_codec(audio) is None:
+        if negotiation.playable_codec(call.caller) is None:
             return "the caller offers no codec in which the notice can be played"
+        refused = self._tools.codec_memory.refused(call.arrival.route_name, self._tools.now)
+        negotiation.avoid(call.caller, refused)
         return None
 
     def _take_keys(self) -> CallKeys | None:

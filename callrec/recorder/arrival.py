@@ -103,6 +103,11 @@ class Arrival:
         forms = called_forms(self.called.e164, self.called.digits, self.dialled)
         return next((route for route in self.settings.route if self._takes(route, forms)), None)
 
+    @property
+    def route_name(self) -> str:
+        """Return what tells this call's route from others."""
+        return f"{self.route.from_}>{self.route.called}" if self.route is not None else ""
+
     def _takes(self, route: Route, forms: Sequence[str]) -> bool:
         return route.from_ in ("", self.peer.name) and matches(route.called, forms)
 

@@ -9,11 +9,13 @@ from callrec.calls.inputs import Side
 from callrec.clock import rfc3339
 from callrec.media import LegQuality, LegStats, RemoteMedia
 from callrec.recorder.leg_quality import quality_item
-from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription
+from callrec.recorder.prompts import NOTICE_CODECS
+from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription, telephone_event_for
 from callrec.settings import Peer
 from callrec.sip.events import Address
 
-TELEPHONE_EVENT_RATE = 8000
+_UNKNOWN = Codec("", -1, 8000)
+"""Before a codec is agreed on."""
 
 
 @dataclass(slots=True)
@@ -35,6 +37,10 @@ class Leg:
     remote_session: SessionDescription | None = None
     audio: AudioMedia | None = None
     codec: Codec | None = None
+    playable: tuple[str, ...] = NOTICE_CODECS
+    """The codecs, by their names in capitals, in which all is there that this party may hear from us."""
+    wideband: bool = False
+    """It may have G.722 or Opus though it offers G.711 as well."""
     established: bool = False
     """A 2xx went over it: it ends with BYE."""
     over: bool = False
@@ -62,12 +68,14 @@ class Leg:
         return self.version
 
     @property
+    def digits(self) -> Codec | None:
+        """Return how this party sends digits (RFC 4733), at the clock of its codec rather than at 8,000; or None."""
+        return None if self.audio is None else telephone_event_for(self.audio, self.codec or _UNKNOWN)
+
+    @property
     def telephone_event(self) -> int | None:
         """Return the payload type that this party uses for digits (RFC 4733), or None."""
-        if self.audio is None:
-            return None
-        rates = self.audio.telephone_events
-        return next((number for number, rate in rates.items() if rate == TELEPHONE_EVENT_RATE), None)
+        return None if self.digits is None else self.digits.payload_type
 
     def heard(self, description: SessionDescription, audio: AudioMedia) -> None:
         """Keep what the party last said."""

@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 from callrec.errors import PeerError
 from callrec.recorder.leg import Leg
-from callrec.recorder.prompts import NOTICE_CODECS
 from callrec.sdp import (
     AudioMedia,
     Codec,
@@ -14,13 +13,21 @@ from callrec.sdp import (
     SessionDescription,
     answer_to,
     audio_of,
+    choose_codec,
     offer_of,
     reverse_direction,
 )
 from callrec.sdp.relaying import relay
 
 _TELEPHONE_EVENT = "telephone-event"
-_OUR_CODECS = (Codec("PCMA", 8, 8000), Codec("PCMU", 0, 8000))
+_G711 = ("PCMA", "PCMU")
+_OUR_CODECS = (
+    Codec("PCMA", 8, 8000),
+    Codec("PCMU", 0, 8000),
+    Codec("G722", 9, 8000),
+    Codec("opus", 107, 48_000, 2, "useinbandfec=1"),
+)
+"""G.711 first: who asks us to offer is a gateway, and most of what it leads to has nothing else."""
 _OUR_TELEPHONE_EVENT = Codec(_TELEPHONE_EVENT, 101, 8000, parameters="0-15")
 
 
@@ -36,23 +43,29 @@ def read(leg: Leg, body: bytes) -> AudioMedia:
     return audio
 
 
-def playable_codec(audio: AudioMedia, refused: Collection[str] = ()) -> Codec | None:
-    """Return the first codec of an offer in which the notice can be played."""
-    wanted = (codec for codec in audio.codecs if codec.name.upper() in NOTICE_CODECS and codec.clock_rate == 8000)
-    return next((codec for codec in wanted if codec.name.upper() not in refused), None)
+def playable_codec(leg: Leg, refused: Collection[str] = ()) -> Codec | None:
+    """Return the first codec that a party named in which it can hear us, None where there is none.
+
+    G.711 goes before all others unless the leg may have wide band: every network takes it, so no destination refuses.
+    """
+    if leg.audio is None:
+        return None
+    names = [name for name in leg.playable if name not in refused]
+    narrow = [] if leg.wideband else [name for name in names if name in _G711]
+    return choose_codec(leg.audio, narrow) or choose_codec(leg.audio, names)
 
 
-def _events_of(leg: Leg) -> Codec | None:
-    """Return the digits (RFC 4733) as the party numbers them."""
-    number = leg.telephone_event
-    return None if number is None else Codec(_TELEPHONE_EVENT, number, 8000, parameters="0-15")
+def avoid(leg: Leg, refused: Collection[str]) -> None:
+    """Do not answer a party in codecs that its destination refused lately, unless it named no other."""
+    if playable_codec(leg, refused) is not None:
+        leg.playable = tuple(name for name in leg.playable if name not in refused)
 
 
 def answer(leg: Leg) -> bytes:
     """Return our answer to a party's offer: one codec, and digits where it has them."""
     assert leg.remote_session is not None, "internal error: nothing was offered"
     assert leg.audio is not None, "internal error: nothing was offered"
-    leg.codec = leg.codec or playable_codec(leg.audio)
+    leg.codec = leg.codec or playable_codec(leg)
     assert leg.codec is not None, "internal error: an announced call without a playable codec"
     return _answer(leg, leg.remote_session, leg.codec, reverse_direction(leg.audio.direction))
 
@@ -61,7 +74,7 @@ def _answer(leg: Leg, offer: SessionDescription, codec: Codec, direction: Direct
     description = answer_to(
         offer,
         codec,
-        _events_of(leg),
+        leg.digits,
         leg.sdp_address,
         direction=direction,
         session_id=leg.session_id,
@@ -95,31 +108,32 @@ def _offer(leg: Leg, codecs: Collection[Codec], events: Codec | None) -> bytes:
 
 def notice_offer(leg: Leg) -> bytes:
     """Return our offer to a party that made none (SIP-6): the codecs of the notice."""
-    return _offer(leg, _OUR_CODECS, _OUR_TELEPHONE_EVENT)
+    codecs = [codec for codec in _OUR_CODECS if codec.name.upper() in leg.playable]
+    return _offer(leg, codecs, _OUR_TELEPHONE_EVENT)
 
 
 def single_codec_offer(caller: Leg, destination: Leg) -> bytes:
     """Return the offer to the destination: exactly what was agreed with the caller, under the same numbers."""
     assert caller.codec is not None, "internal error: nothing was agreed with the caller"
-    return _offer(destination, (caller.codec,), _events_of(caller))
+    return _offer(destination, (caller.codec,), caller.digits)
 
 
 def recoded_offer(caller: Leg, refused: Collection[str]) -> bytes | None:
     """Return a re-INVITE's offer with the next codec of the caller's own, or None where none is left."""
-    codec = None if caller.audio is None else playable_codec(caller.audio, refused)
-    return None if codec is None else _offer(caller, (codec,), _events_of(caller))
+    codec = playable_codec(caller, refused)
+    return None if codec is None else _offer(caller, (codec,), caller.digits)
 
 
 def offer_again(leg: Leg) -> bytes | None:
     """Return our offer to a party that asks for one in a dialog: the codec stays; None before one was agreed."""
-    return None if leg.codec is None else _offer(leg, (leg.codec,), _events_of(leg))
+    return None if leg.codec is None else _offer(leg, (leg.codec,), leg.digits)
 
 
 def another_codec(caller: Leg, refused: Collection[str]) -> bool:
     """Return whether the caller offered a codec, besides the one in use and those refused, that we could try."""
-    if caller.audio is None or caller.codec is None:
+    if caller.codec is None:
         return False
-    return playable_codec(caller.audio, {*refused, caller.codec.name.upper()}) is not None
+    return playable_codec(caller, {*refused, caller.codec.name.upper()}) is not None
 
 
 def relayed(body: bytes, sender: Leg, receiver: Leg) -> bytes:

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callrec.calls.commands import Tone
-from callrec.errors import OperatorError
+from callrec.errors import OperatorError, PeerError
 from callrec.notice import NoticeAsset, NoticeLibrary
-from callrec.rtp import tones
+from callrec.notice.wideband import tone_sources
+from callrec.rtp import opus, tones
+from callrec.rtp.ogg import packets_of
 from callrec.settings import Settings
 
 log = logging.getLogger("callrec.notice")
 
 OPT_OUT_CONFIRMED = "opt-out-confirmed"
 STOP_OFFER = "stop-offer"
-NOTICE_CODECS = ("PCMA", "PCMU")
-"""The codecs in which a notice can be played; a call in another one passes unrecorded."""
+NOTICE_CODECS = ("PCMA", "PCMU", "G722", "OPUS")
+"""The codecs in which a notice can be played at best; a call in another one passes unrecorded."""
 
 _TONES = {Tone.RINGBACK: tones.RINGBACK, Tone.BUSY: tones.BUSY, Tone.UNOBTAINABLE: tones.NUMBER_UNOBTAINABLE}
 Sources = Mapping[str, bytes | Path]
@@ -41,6 +43,8 @@ class Prompts:
         self._confirmation: Sources | None = None
         self._stop_offer: Sources | None = None
         self._menus: dict[str, Sources] = {}
+        self.codecs: tuple[str, ...] = NOTICE_CODECS
+        """In which all that callers may hear can be played: a call must not fall silent midway."""
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Prompts:
@@ -58,6 +62,8 @@ class Prompts:
         self._confirmation = self._optional(OPT_OUT_CONFIRMED)
         self._stop_offer = self._optional(STOP_OFFER) if settings.attendant.stop_key else None
         self._menus = {menu.name: found for menu in settings.menu if (found := self._menu_prompt(menu.prompt, faults))}
+        spoken = self.all_sources()
+        self.codecs = tuple(codec for codec in NOTICE_CODECS if all(codec in sources for sources in spoken))
         return faults
 
     def _load_all(self, ids: Sequence[str]) -> tuple[dict[str, LoadedNotice], list[str]]:
@@ -65,7 +71,7 @@ class Prompts:
         for notice_id in ids:
             try:
                 notices[notice_id] = self._read(notice_id)
-            except (OperatorError, OSError) as error:
+            except (OperatorError, PeerError, OSError) as error:
                 faults.append(str(error))
         return notices, faults
 
@@ -81,12 +87,15 @@ class Prompts:
 
     def _read(self, notice_id: str) -> LoadedNotice:
         asset = self._library.find(notice_id)
-        return LoadedNotice(asset, {codec: asset.path_for(codec).read_bytes() for codec in NOTICE_CODECS})
+        sources = {codec: asset.path_for(codec).read_bytes() for codec in asset.codecs}
+        if "OPUS" in sources:
+            sources["OPUS"] = opus.framed(packets_of(sources["OPUS"]))
+        return LoadedNotice(asset, sources)
 
     def _optional(self, notice_id: str) -> Sources | None:
         try:
             return self._read(notice_id).sources
-        except (OperatorError, OSError) as error:
+        except (OperatorError, PeerError, OSError) as error:
             log.warning("prompt %s is left out: %s", notice_id, error)
             return None
 
@@ -115,5 +124,5 @@ class Prompts:
         return [*sources, *self._menus.values(), *optional]
 
     def tone(self, tone: Tone) -> Sources:
-        """Return one period of a tone."""
-        return tones.tone_sources(_TONES[tone])
+        """Return one period of a tone, in every codec of NOTICE_CODECS."""
+        return tone_sources(_TONES[tone])

@@ -220,6 +220,7 @@ def recode_caller(tools: Tools, call: LiveCall, _: do.RecodeCaller) -> None:
     caller = call.caller
     if caller.codec is not None:
         call.codecs_refused.add(caller.codec.name.upper())
+        tools.codec_memory.refuse(call.arrival.route_name, caller.codec.name, tools.now)
     body = negotiation.recoded_offer(caller, call.codecs_refused)
     if body is None:
         tools.feed(call, given.CallerRecoded(accepted=False))

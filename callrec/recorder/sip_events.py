@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from callrec.calls import inputs as given
 from callrec.calls.call import State
@@ -38,7 +39,7 @@ def on_acknowledged(tools: Tools, call: LiveCall, event: sip.Acknowledged) -> No
         log.warning("call %s: the SDP in the ACK cannot be used: %s", call.call_id, error)
         tools.feed(call, given.Acknowledged(usable=False))
         return
-    call.caller.codec = negotiation.playable_codec(audio)
+    call.caller.codec = negotiation.playable_codec(call.caller)
     tools.feed(call, given.Acknowledged(usable=call.caller.codec is not None, held=audio.held))
 
 
@@ -228,8 +229,11 @@ def _recoded(call: LiveCall, session: bytes | None) -> bool:
     except PeerError:
         call.caller.remote_session, call.caller.audio = offered
         return False
-    codec = negotiation.playable_codec(audio, call.codecs_refused)
+    codec = negotiation.playable_codec(call.caller, call.codecs_refused)
     call.caller.codec = codec or call.caller.codec
+    if offered[1] is not None:  # the next refusal leads to the next codec of its offer
+        others = tuple(known for known in offered[1].codecs if not any(known.is_same_as(new) for new in audio.codecs))
+        call.caller.audio = replace(audio, codecs=audio.codecs + others)
     return codec is not None
 
 

@@ -10,6 +10,7 @@ from callrec.calls.inputs import Input
 from callrec.clock import Clock
 from callrec.identifiers import RandomBytes
 from callrec.privacy.stop_list import StopList
+from callrec.recorder.codec_memory import CodecMemory
 
 if TYPE_CHECKING:
     from callrec.media import MediaService
@@ -42,6 +43,7 @@ class Tools:
 
     stop_list: StopList = field(default_factory=StopList)
     """Who is never recorded; as long as it is not known, nobody is."""
+    codec_memory: CodecMemory = field(default_factory=CodecMemory)
     add_stop: Callable[[str], Awaitable[None]] | None = None
     """Enter a number in the stop list at the caller's own wish; raises CallrecError."""
 

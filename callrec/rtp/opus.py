@@ -5,8 +5,13 @@ Nothing is decoded here (RFC 6716 section 3, RFC 7587).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 CLOCK_RATE = 48_000
 """RTP timestamps of Opus count 48 kHz samples, whatever it was encoded from (RFC 7587 4.1)."""
+
+SILENCE = b"\xf8\xff\xfe"
+"""20 ms of nothing, of one channel, as an encoder gives it."""
 
 _LONGEST_SAMPLES = 5760
 """120 ms (RFC 6716 3.2.5, requirement R5)."""
@@ -44,6 +49,23 @@ def packet_samples(packet: bytes) -> int:
 def is_silence(packet: bytes) -> bool:
     """Tell whether a packet holds no voice: its sender pauses (DTX)."""
     return len(packet) <= _SILENCE_BYTES
+
+
+def framed(packets: Iterable[bytes]) -> bytes:
+    """Return packets in one piece, each after its length in two bytes."""
+    return b"".join(len(packet).to_bytes(2, "big") + packet for packet in packets)
+
+
+def unframed(data: bytes) -> list[bytes]:
+    """Return the packets of such a piece; one cut short at its end is left out."""
+    packets, position = [], 2
+    while position <= len(data):
+        end = position + int.from_bytes(data[position - 2 : position], "big")
+        if end > len(data):
+            break
+        packets.append(data[position:end])
+        position = end + 2
+    return packets
 
 
 def _has_two_frames(packet: bytes) -> bool:

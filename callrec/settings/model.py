@@ -145,6 +145,10 @@ class Rtp(Section):
     workers: Annotated[int, Strict(), Field(ge=1, le=256)] = Field(
         default=1, description="Media processes; one for each core."
     )
+    wideband: Switch = Field(
+        default=False,
+        description="Answer callers in G.722 or Opus where they prefer it; else only where they offer no G.711.",
+    )
 
 
 class Attendant(Section):

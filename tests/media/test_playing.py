@@ -7,12 +7,14 @@ import os
 import signal
 import struct
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from callrec.media import Digit, DigitPolicy, Play, Played, PlayKind, notice
 from callrec.rtp import RINGBACK, RtpPacket, tone_sources
+from callrec.rtp.opus import framed
 from callrec.sip.events import Address
 from tests.media.support import Hall, Party, bridge, open_party, remote_of
 
@@ -228,3 +230,33 @@ async def test_a_key_is_told_once_and_consumed_until_it_may_pass(hall: Hall) -> 
     assert (await call.callee.hear()).payload == said.payload
     assert "digit=" not in repr(hall.told(Digit)[0])
     call.close()
+
+
+@pytest.mark.parametrize(
+    ("codec", "number", "clock_rate", "ticks"), [("G722", 9, 8000, 160), ("opus", 111, 48_000, 960)]
+)
+async def test_a_notice_is_heard_in_wide_band(hall: Hall, codec: str, number: int, clock_rate: int, ticks: int) -> None:
+    """RTP-6, NOT-13: a caller in G.722 or Opus gets every packet of it, on its own RTP clock, and the same evidence."""
+    party = Party(payload_type=number)
+    words = [bytes([17 + index]) * (160 if codec == "G722" else 30 + index) for index in range(25)]
+    audio = {"G722": b"".join(words), "OPUS": framed(words)}
+    await open_party(hall, "call", "a", party, codec_name=codec, clock_rate=clock_rate)
+    hall.service.play("a", notice("p", audio))
+    await hall.settled()
+    party.speak()
+    evidence = await played(hall, "p")
+    packets = [RtpPacket.parse(data) for data in party.heard()]
+    assert [packet.payload for packet in packets[10:]] == words
+    assert {packet.payload_type for packet in packets} == {number}
+    steps = {(later.timestamp - earlier.timestamp) & 0xFFFF_FFFF for earlier, later in pairwise(packets)}
+    assert steps == {ticks}
+    assert evidence.completed
+    assert (evidence.codec, evidence.expected_ms, evidence.sent_ms, evidence.packets_sent) == (codec, 500, 500, 35)
+
+
+async def test_a_codec_in_which_nothing_can_be_played_is_no_complete_notice(hall: Hall) -> None:
+    """NOT-3: what a caller cannot hear is not taken for heard."""
+    party = Party(payload_type=18)
+    await open_party(hall, "call", "a", party, codec_name="G729")
+    hall.service.play("a", notice("p", sources()))
+    assert (await played(hall, "p")).interrupted_by == "no_prompt"

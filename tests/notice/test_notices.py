@@ -13,7 +13,7 @@ import soundfile  # type: ignore[import-untyped]
 from callrec.errors import ExitCode, OperatorError
 from callrec.notice import NoticeLibrary
 from callrec.notice.importing import LEAD_IN_MS, Wording, import_notice
-from callrec.notice.library import ALAW, MANIFEST, MASTER, ULAW, shipped_directories
+from callrec.notice.library import ALAW, G722, MANIFEST, MASTER, OPUS, ULAW, shipped_directories
 
 WORDING = Wording("sales", "We record this call. Press 9 to decline.")
 
@@ -97,7 +97,7 @@ def test_an_import_on_top_of_a_shipped_notice_is_its_next_version(tmp_path: Path
     assert (asset.version, library.find("sales").text) == (2, "Ours.")
 
 
-@pytest.mark.parametrize("name", [MASTER, ALAW, ULAW, MANIFEST])
+@pytest.mark.parametrize("name", [MASTER, ALAW, ULAW, G722, OPUS, MANIFEST])
 @pytest.mark.parametrize("damage", ["changed", "gone", "shortened"])
 def test_what_was_changed_after_import_is_never_played(tmp_path: Path, directory: Path, name: str, damage: str) -> None:
     """Hashes are checked on every load; the error names the file and how to mend it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callrec.calls.inputs import Side
 from callrec.recorder import negotiation
+from callrec.recorder.codec_memory import CodecMemory
 from callrec.recorder.leg import Leg
 from callrec.recorder.passed_headers import passed_headers
 from callrec.sdp import Direction, SessionDescription, audio_of
@@ -116,3 +117,85 @@ def test_sip_14_an_asserted_identity_stays_inside_the_trust_domain() -> None:
     """RFC 3325 7: towards an untrusted side, PAI goes where privacy was asked for."""
     names = [name for name, _ in passed_headers(HEADERS, trusted=False)]
     assert names == ["Privacy", "Diversion", "X-Account"]
+
+
+def answered(offer: bytes, *, wideband: bool = False, playable: tuple[str, ...] | None = None) -> tuple[Leg, bytes]:
+    caller, _ = both()
+    caller.wideband = wideband
+    caller.playable = playable or caller.playable
+    negotiation.read(caller, offer)
+    return caller, negotiation.answer(caller) if negotiation.playable_codec(caller) else b""
+
+
+def named(body: bytes) -> list[tuple[str, int, int, int]]:
+    codecs = audio_of(SessionDescription.parse(body)).codecs
+    return [(codec.name, codec.payload_type, codec.clock_rate, codec.channels) for codec in codecs]
+
+
+WIDE = sdp(
+    "107 9 0 96 97", "a=rtpmap:107 OPUS/48000/2", "a=fmtp:107 useinbandfec=1; maxplaybackrate=16000",
+    "a=rtpmap:96 telephone-event/8000", "a=rtpmap:97 telephone-event/48000",
+)  # fmt: skip
+
+
+def test_a_caller_who_offers_wide_band_alone_is_answered_in_it() -> None:
+    """RTP-6: G.722 by its static number and its clock of 8,000; Opus by its dynamic one, with its fmtp kept."""
+    assert named(answered(sdp("9"))[1]) == [("G722", 9, 8000, 1)]
+    caller, body = answered(sdp("107 97", *[line.decode() for line in WIDE.split(b"\r\n")[6:-1]]))
+    assert named(body) == [("opus", 107, 48_000, 2)]
+    assert b"a=fmtp:107 useinbandfec=1; maxplaybackrate=16000" in body
+    _, destination = both()
+    assert named(negotiation.single_codec_offer(caller, destination)) == [("opus", 107, 48_000, 2)]
+    assert (caller.remote_media() or caller).clock_rate == 48_000  # type: ignore[union-attr]
+
+
+def test_digits_go_by_the_clock_of_the_codec() -> None:
+    """RFC 7587 7: with Opus telephone-event/48000 where it is offered, with anything else that of 8,000."""
+    for wideband, digits in ((True, {97: 48_000}), (False, {96: 8000})):
+        caller, body = answered(WIDE, wideband=wideband)
+        assert dict(audio_of(SessionDescription.parse(body)).telephone_events) == digits
+        assert caller.telephone_event == next(iter(digits))
+
+
+def test_g711_goes_first_unless_wide_band_is_wanted() -> None:
+    """rtp.wideband: every network takes G.711; with it the caller's own order counts (RFC 3264 6.1)."""
+    assert named(answered(WIDE)[1])[0][0] == "PCMU"
+    assert named(answered(WIDE, wideband=True)[1])[0][0] == "opus"
+
+
+def test_each_refusal_of_the_destination_leads_to_the_next_codec() -> None:
+    """SIP-6: Opus, then G.722, then G.711 of the caller's own offer, and then no other."""
+    caller, _ = answered(WIDE, wideband=True)
+    assert negotiation.another_codec(caller, set())
+    assert named(negotiation.recoded_offer(caller, {"OPUS"}) or b"")[0][0] == "G722"
+    assert named(negotiation.recoded_offer(caller, {"OPUS", "G722"}) or b"")[0][0] == "PCMU"
+    assert negotiation.recoded_offer(caller, {"OPUS", "G722", "PCMU"}) is None
+
+
+def test_a_codec_refused_lately_is_not_tried_again_unless_it_is_the_only_one() -> None:
+    """The second caller of a route hears no re-INVITE."""
+    caller, _ = both()
+    caller.wideband = True
+    negotiation.read(caller, WIDE)
+    negotiation.avoid(caller, {"OPUS", "G722"})
+    assert named(negotiation.answer(caller))[0][0] == "PCMU"
+    only, _ = both()
+    negotiation.read(only, sdp("9"))
+    negotiation.avoid(only, {"G722"})
+    assert named(negotiation.answer(only))[0][0] == "G722"
+
+
+def test_a_notice_that_lacks_a_codec_is_not_answered_in_it() -> None:
+    """NOT-3: a version imported before wide band was known is heard in G.711, or the call passes unrecorded."""
+    caller, body = answered(sdp("9"), playable=("PCMA", "PCMU"))
+    assert body == b""
+    assert negotiation.playable_codec(caller) is None
+
+
+def test_what_a_destination_refused_is_forgotten_after_an_hour() -> None:
+    """A PBX that has learnt a codec meanwhile is offered it again."""
+    memory = CodecMemory()
+    memory.refuse("trunk>*", "opus", 100.0)
+    assert memory.refused("trunk>*", 3699.0) == {"OPUS"}
+    assert memory.refused("trunk>*", 3700.0) == set()
+    assert memory.refused("other>*", 100.0) == set()
