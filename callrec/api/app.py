@@ -18,6 +18,7 @@ from callrec.api import (
     deleting,
     events,
     exporting,
+    live,
     protections,
     relationships,
     requests,
@@ -40,6 +41,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         state,
+        live,
         calls,
         exporting,
         deleting,

@@ -39,12 +39,6 @@ class FindParameters(BaseModel):
     cursor: str | None = Field(None, max_length=512, description="`next` of the page before.")
 
 
-@router.get("/calls/live")
-async def live(parts: Parts, actor: MayFind) -> JsonReply:
-    """Return the calls in progress, newest first."""
-    return JsonReply({"items": [shown_to(actor, item) for item in parts.recorder.live_calls()], "next": None})
-
-
 @router.get("/calls")
 async def find(parts: Parts, actor: MayFind, asked: Annotated[FindParameters, Query()]) -> JsonReply:
     """Return a page of calls, newest first."""

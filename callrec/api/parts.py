@@ -30,6 +30,7 @@ Parts = Annotated[ApiParts, Depends(parts_of)]
 
 MaySeeStatus = Annotated[Actor, Depends(Needs(Permission.STATUS))]
 MayFind = Annotated[Actor, Depends(Needs(Permission.FIND))]
+MaySteer = Annotated[Actor, Depends(Needs(Permission.LIVE))]
 MayListen = Annotated[Actor, Depends(Needs(Permission.LISTEN))]
 MayDelete = Annotated[Actor, Depends(Needs(Permission.DELETE))]
 MayReadEvents = Annotated[Actor, Depends(Needs(Permission.EVENTS))]

@@ -121,6 +121,30 @@ class Backups(Protocol):
         """
 
 
+class LiveState(Protocol):
+    """How the recording of a live call is."""
+
+    def document(self) -> Mapping[str, Any]:
+        """Return `call_id` and `recording`: recording, paused, ended, none or not_begun."""
+
+
+class LiveControl(Protocol):
+    """What may be done to calls that go on.
+
+    Each raises OperatorError: 3 if no such call is live, 5 if there is nothing to do it to or a hold forbids it,
+    75 if it is not in force in time.
+    """
+
+    async def pause(self, call: str, *, purpose: str, reason: str, actor: str) -> LiveState:
+        """Store nothing from now on; it returns when that is in force."""
+
+    async def resume(self, call: str, *, reason: str, actor: str) -> LiveState:
+        """Store again what is said from now on."""
+
+    async def stop(self, call: str, *, discard: bool, reason: str, actor: str) -> LiveState:
+        """Record nothing more of a call, and destroy what was stored if that is asked."""
+
+
 class Recorder(Protocol):
     """The recorder, as the API sees it. Errors are OperatorError with the exit code to tell, or IntegrityError."""
 
@@ -131,6 +155,10 @@ class Recorder(Protocol):
     @property
     def backups(self) -> Backups:
         """Return what is asked about backups."""
+
+    @property
+    def live(self) -> LiveControl:
+        """Return what may be done to calls that go on."""
 
     def status(self) -> Mapping[str, Any]:
         """Return the document of `callrec status --json`; it must not wait for anything."""

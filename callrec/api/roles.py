@@ -15,6 +15,7 @@ class Permission(Enum):
 
     STATUS = "see the state of the recorder"
     FIND = "find and show calls"
+    LIVE = "pause, resume and end recordings of calls in progress"
     LISTEN = "play and export recordings"
     DELETE = "delete recordings"
     PROMISES = "handle requests, stops, holds, relationships and retention"
@@ -24,7 +25,9 @@ class Permission(Enum):
     ADMINISTER = "look after the recorder"
 
 
-_OPERATOR = frozenset({Permission.STATUS, Permission.FIND, Permission.EVENTS, Permission.NUMBERS})
+_OPERATOR = frozenset(
+    {Permission.STATUS, Permission.FIND, Permission.LIVE, Permission.EVENTS, Permission.NUMBERS}
+)  # fmt: skip
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _OPERATOR,

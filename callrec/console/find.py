@@ -1,4 +1,4 @@
-"""`callrec calls`, `find` and `show`."""
+"""`callrec find` and `show`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,6 @@ from callrec.console.output import compact, print_document, print_items, printab
 from callrec.console.session import Session, say, with_session
 
 _PAGE = 200
-
-
-@click.command(cls=Command)
-@with_session
-def calls(session: Session) -> None:
-    """List the calls in progress."""
-    document = session.client.get("calls", "live")
-    columns = call_columns(session.zone)
-    print_items(document["items"], session.output, columns, empty="No call is in progress.")
 
 
 @click.command(cls=Command)

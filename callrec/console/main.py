@@ -15,7 +15,7 @@ COMMANDS = {
     "run": Lazy("run:run", "Run the recorder in the foreground."),
     "status": Lazy("status:status", "Show how the recorder is; exit code 1 while there is a problem."),
     "doctor": Lazy("doctor:doctor", "Check this machine and the configuration, and say how to mend what is wrong."),
-    "calls": Lazy("find:calls", "List the calls in progress."),
+    "calls": Lazy("live:calls", "List the calls in progress, or pause, resume or stop the recording of one."),
     "find": Lazy("find:find", "Find calls by number, time, direction and outcome."),
     "show": Lazy("find:show", "Show all that is kept about one call."),
     "play": Lazy("play:play", "Play a recording, and show both levels over time."),

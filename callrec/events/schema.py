@@ -15,6 +15,8 @@ EVENT_TYPES: tuple[tuple[str, str], ...] = (
     ("recording", "started"),
     ("recording", "sealed"),
     ("recording", "gap"),
+    ("recording", "paused"),
+    ("recording", "resumed"),
     ("recording", "erased"),
     ("subject", "erased"),
     ("request", "opened"),

@@ -10,6 +10,7 @@ from callrec.calls.announced import AnnouncedCall, Keys
 from callrec.calls.call import Call
 from callrec.calls.inputs import Side
 from callrec.calls.outcome import Reason
+from callrec.calls.pausing import PauseKeys
 from callrec.calls.routing import Readiness, why_not_recorded
 from callrec.calls.transparent import TransparentCall
 from callrec.errors import PeerError
@@ -145,6 +146,9 @@ class Admission:
             attendant.opt_out_after_connect,
             menu=frozenset(arrival.menu.digits) if arrival.menu is not None else frozenset(),
             stop=attendant.stop_key if offers_stop else "",
+            pausing=PauseKeys(
+                attendant.pause_key, attendant.resume_key, Side.DESTINATION if arrival.inbound else Side.CALLER
+            ),
         )
         return AnnouncedCall(
             keys,

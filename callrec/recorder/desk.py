@@ -20,6 +20,7 @@ from callrec.privacy.protections import Protection
 from callrec.recorder.backups import BackupDesk
 from callrec.recorder.deleting import Deleting, DeletionPlan
 from callrec.recorder.hall import Hall
+from callrec.recorder.live_control import LiveControl
 from callrec.recorder.promising import make_promises
 from callrec.recorder.tools import Tools
 from callrec.settings import Settings
@@ -61,6 +62,8 @@ class Desk:
         self.promises: Promises = make_promises(tools, hall.calls)
         """The books of relationships, retention, requests and protections."""
         self.backups = BackupDesk(tools.stores, self.audit)
+        self.live = LiveControl(tools, hall.calls, self.audit)
+        """What may be done to calls that go on."""
 
     def join(self, publisher: Publisher) -> None:
         """Take the publisher, whose state `status` shows, and which shows `status` itself."""

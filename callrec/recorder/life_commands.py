@@ -132,6 +132,8 @@ def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
             return menu.timeout.total_seconds() if menu else 5.0
         case Timer.LONGEST_CALL:
             return tools.settings.limits.longest_call.total_seconds()
+        case Timer.PAUSE:
+            return tools.settings.limits.longest_pause.total_seconds()
         case Timer.STOP_OFFER:
             return _STOP_OFFER_S
         case Timer.TONE:

@@ -12,10 +12,11 @@ from callrec.errors import CallrecError
 from callrec.identifiers import new_id, recording_id_of
 from callrec.media import DigitPolicy, Play, PlayKind, PlayStart
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.pausing import note_pause, pause_recording, resume_recording
 from callrec.recorder.prompts import Sources
 from callrec.recorder.recording import FLAG_RECORDING_ENDED, LiveRecording
 from callrec.recorder.signalling_commands import link_early, tell_remotes
-from callrec.recorder.timeline import HOLD, RECORDED, Timeline
+from callrec.recorder.timeline import Timeline
 from callrec.recorder.tools import Tools
 from callrec.vault.part_writer import PartSource
 
@@ -101,7 +102,7 @@ def link(tools: Tools, call: LiveCall, command: do.Link) -> None:
             tools.media.set_digits(leg.id, DigitPolicy.PASS)
 
 
-def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
+def start_recording(tools: Tools, call: LiveCall, command: do.StartRecording) -> None:
     """Store both voices from now on: the outside party left, our side right.
 
     The stop list is asked once more: it may have changed since the INVITE, or the menu may lead to somebody on it.
@@ -115,7 +116,9 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
     recording_id, folder = recording_id_of(call.call_id), tools.settings.paths.recordings
     parts = PartSource(recording_id, call.keys.audio_key, folder, tools.random)
     try:
-        started_at = tools.media.record(call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts)
+        started_at = tools.media.record(
+            call.call_id, outside=call.outside.id, ours=call.ours.id, parts=parts, paused=command.pause is not None
+        )
     except Exception:  # a recording that does not begin must not end its call
         log.exception("internal error: call %s: its recording does not begin", call.call_id)
         started_at = None
@@ -126,6 +129,8 @@ def start_recording(tools: Tools, call: LiveCall, _: do.StartRecording) -> None:
     if call.row is not None:
         change = CallChange(recording_started_at=started_at, recording_id=recording_id)
         call.row.change(change, Event("recording", "started", call.call_id))
+    if command.pause is not None:
+        note_pause(tools, call, command.pause)
 
 
 def discard_recording(tools: Tools, call: LiveCall, _: do.DiscardRecording) -> None:
@@ -152,14 +157,14 @@ def hold(tools: Tools, call: LiveCall, _: do.Hold) -> None:
     """Store nothing while the call is on hold (NOT-20)."""
     if call.recording is not None:
         tools.media.hold(call.call_id, on=True)
-        call.recording.timeline.change(tools.now, HOLD, "hold")
+        call.recording.hold(tools.now, on=True)
 
 
 def resume(tools: Tools, call: LiveCall, _: do.Resume) -> None:
     """Store both sides again."""
     if call.recording is not None:
         tools.media.hold(call.call_id, on=False)
-        call.recording.timeline.change(tools.now, RECORDED)
+        call.recording.hold(tools.now, on=False)
 
 
 MEDIA_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
@@ -176,4 +181,6 @@ MEDIA_COMMANDS: dict[type[do.Command], Callable[..., None]] = {
     do.EndRecording: end_recording,
     do.Hold: hold,
     do.Resume: resume,
+    do.PauseRecording: pause_recording,
+    do.ResumeRecording: resume_recording,
 }

@@ -17,6 +17,7 @@ from callrec.media import (
     MediaLost,
     Played,
     RecordingFailed,
+    RecordingPaused,
     Sealed,
 )
 from callrec.recorder.evidence import notice_evidence
@@ -67,6 +68,12 @@ def on_recording_ended(_: Tools, call: LiveCall, event: Sealed | RecordingFailed
         # What was stored until then may still be opted out of; whether anything was is looked at when the call ends.
 
 
+def on_paused(_: Tools, call: LiveCall, event: RecordingPaused) -> None:
+    """The media worker stores nothing more of a call, or stores again."""
+    if call.recording is not None and (call.recording.pause is not None) is event.on:
+        call.recording.pause_heard.set()
+
+
 def on_discarded(_: Tools, call: LiveCall, event: Discarded) -> None:
     """What a call had stored is unlinked."""
     if call.recording is not None and call.recording.recording_id == event.recording_id:
@@ -95,6 +102,7 @@ CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     LegQuality: on_leg_quality,
     Gap: on_gap,
     LegClosed: on_leg_closed,
+    RecordingPaused: on_paused,
     Sealed: on_recording_ended,
     RecordingFailed: on_recording_ended,
     Discarded: on_discarded,

@@ -12,13 +12,16 @@ from callrec.calls.outcome import Reason
 from callrec.catalogue.values import Part
 from callrec.media import RecordingFailed, Sealed
 from callrec.media import events as media_events
-from callrec.recorder.timeline import Timeline
+from callrec.recorder.timeline import HOLD, PAUSED, RECORDED, Timeline
 from callrec.vault.recovery import Recovered, recover_recording
 
 log = logging.getLogger("callrec.recording")
 
 FLAG_RECORDING_ENDED = "recording_ended"
 """The recording ended before its call: a stop, or a hold that kept it from being discarded."""
+
+FLAG_PAUSE_EXPIRED = "pause_expired"
+"""A pause ended because nobody ended it within `[limits] longest_pause`: somebody looks at what was said since."""
 
 _SETTLE_LIMIT_S = 5.0
 
@@ -35,8 +38,32 @@ class LiveRecording:
     sealed: Sealed | None = None
     failed: RecordingFailed | None = None
     discarded: bool = False
+    held: bool = False
+    pause: str | None = None
+    """Who paused it and what for, while it is paused."""
+    pause_heard: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the media worker has said that the pause, or its end, is in force."""
     settled: dict[int, Recovered] = field(default_factory=dict)
     """Parts that a lost worker or a failed disk left without an end, made whole up to their last whole segment."""
+
+    def hold(self, now: float, *, on: bool) -> None:
+        """Note that a party holds the other, or does so no more."""
+        self.held = on
+        self._note(now)
+
+    def set_pause(self, now: float, pause: str | None) -> None:
+        """Note a pause, or with None its end."""
+        self.pause = pause
+        self._note(now)
+
+    def _note(self, now: float) -> None:
+        """Say what the time line shows from now on: a pause in a hold is a pause, and after it the hold goes on."""
+        if self.pause is not None:
+            self.timeline.change(now, PAUSED, self.pause)
+        elif self.held:
+            self.timeline.change(now, HOLD, "hold")
+        else:
+            self.timeline.change(now, RECORDED)
 
     def finish(self, event: Sealed | RecordingFailed) -> None:
         """Keep the media worker's last word."""

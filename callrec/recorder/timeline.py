@@ -42,7 +42,10 @@ class Timeline:
         self._gaps[start_ms] = Segment(start_ms, end_ms, GAP, reason)
 
     def segments(self, end_ms: int) -> tuple[Segment, ...]:
-        """Return the whole line up to its end, without overlaps; what was lost is a gap whatever else it was."""
+        """Return the whole line up to its end, without overlaps.
+
+        What was lost is a gap also in a hold; in a pause nothing can be lost, and the line says who paused.
+        """
         ends = [start for start, _, _ in self._changes[1:]] + [end_ms]
         spans = [
             Segment(start, min(end, end_ms), state, reason)
@@ -50,9 +53,11 @@ class Timeline:
             if start < min(end, end_ms)
         ]
         for gap in sorted(self._gaps.values(), key=lambda gap: gap.start_ms):
-            spans = [piece for span in spans for piece in _without(span, gap)]
-            if gap.start_ms < end_ms:
-                spans.append(Segment(gap.start_ms, min(gap.end_ms, end_ms), GAP, gap.reason))
+            lost = [Segment(gap.start_ms, min(gap.end_ms, end_ms), GAP, gap.reason)] if gap.start_ms < end_ms else []
+            for pause in [span for span in spans if span.state == PAUSED]:
+                lost = [piece for span in lost for piece in _without(span, pause)]
+            spans = [piece for span in spans for piece in ([span] if span.state == PAUSED else _without(span, gap))]
+            spans += lost
         return tuple(_joined(sorted(spans, key=lambda span: span.start_ms)))
 
     def missing_end(self, end_ms: int, tolerance_ms: int = 100) -> bool:

@@ -152,12 +152,18 @@ class Rtp(Section):
 
 
 class Attendant(Section):
-    """Keys a caller may press."""
+    """Keys that a party may press."""
 
     opt_out_key: Key = Field(default="9", description="Declines recording during notice and menu.")
     opt_out_after_connect: Keys = Field(default="*9", description="Declines recording once connected.")
     stop_key: KeyOrNothing = Field(
         default="", description="Offered after declining: no later call of this number is recorded; empty offers none."
+    )
+    pause_key: Digits = Field(
+        default="*7", description="Pauses the recording, pressed by our own side once connected; empty is none."
+    )
+    resume_key: Digits = Field(
+        default="*8", description="Ends that pause; the same as pause_key makes it a switch; empty is none."
     )
 
 

@@ -114,6 +114,38 @@ class FakeBackups:
         return ["lost: stop 1"]
 
 
+@dataclass(frozen=True, slots=True)
+class FakeLiveState:
+    call_id: str
+    recording: str
+
+    def document(self) -> Mapping[str, Any]:
+        return {"call_id": self.call_id, "recording": self.recording}
+
+
+@dataclass
+class FakeLive:
+    """Implements `callrec.api.ports.LiveControl` for one live call that is recorded."""
+
+    call_id: str = "0000002a-0000-4000-8000-000000000000"
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+
+    def _of(self, call: str, *asked: str) -> FakeLiveState:
+        if not self.call_id.startswith(call):
+            raise OperatorError(f"call {call} has ended", exit_code=ExitCode.NOT_FOUND)
+        self.asked.append(asked)
+        return FakeLiveState(self.call_id, {"pause": "paused", "resume": "recording"}.get(asked[0], "ended"))
+
+    async def pause(self, call: str, *, purpose: str, reason: str, actor: str) -> FakeLiveState:
+        return self._of(call, "pause", purpose, reason, actor)
+
+    async def resume(self, call: str, *, reason: str, actor: str) -> FakeLiveState:
+        return self._of(call, "resume", reason, actor)
+
+    async def stop(self, call: str, *, discard: bool, reason: str, actor: str) -> FakeLiveState:
+        return self._of(call, "discard" if discard else "stop", reason, actor)
+
+
 @dataclass
 class FakeRecorder:
     """Implements `callrec.api.ports.Recorder`."""
@@ -126,6 +158,7 @@ class FakeRecorder:
     searches: list[FindQuery] = field(default_factory=list)
     stored: dict[str, FakeRecording] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    live: FakeLive = field(default_factory=FakeLive)
     erasing_works: bool = True
     notices_reloaded: int = 0
     strays: list[Path] = field(default_factory=list)

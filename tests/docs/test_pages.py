@@ -143,6 +143,7 @@ def test_the_rights_are_those_of_the_program() -> None:
     rights = {
         "see the status": Permission.STATUS,
         "find and show calls, numbers in full": Permission.FIND,
+        "pause, resume and end live recordings": Permission.LIVE,
         "play and export": Permission.LISTEN,
         "delete": Permission.DELETE,
         "handle requests, stops, holds, relationships and retention": Permission.PROMISES,

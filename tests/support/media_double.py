@@ -22,6 +22,7 @@ from callrec.media import (
     Play,
     Played,
     RecordingFailed,
+    RecordingPaused,
     RemoteMedia,
     Sealed,
     StatsReport,
@@ -48,6 +49,7 @@ class FakeRecording:
     recording_id: str
     started: float
     held: bool = False
+    paused: bool = False
     ending: str = ""
     spans: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -162,13 +164,13 @@ class MediaDouble:
 
     # What is stored
 
-    def record(self, call_id: str, *, outside: str, ours: str, parts: Any) -> datetime | None:
+    def record(self, call_id: str, *, outside: str, ours: str, parts: Any, paused: bool = False) -> datetime | None:
         if not any(leg.call_id == call_id for leg in self.legs.values()):
             return None
         if call_id in self.recordings:
             raise RuntimeError("a call is recorded twice")
         assert {outside, ours} <= self.legs.keys()
-        self.recordings[call_id] = FakeRecording(parts.recording_id, self._now())
+        self.recordings[call_id] = FakeRecording(parts.recording_id, self._now(), paused=paused)
         self.asked.append(("record", call_id))
         return self._clock.now()
 
@@ -179,7 +181,10 @@ class MediaDouble:
             recording.spans.append((self._now(), on))
 
     def pause(self, call_id: str, *, on: bool) -> None:
-        raise AssertionError("nobody pauses yet")
+        self.asked.append(("pause", call_id, on))
+        if (recording := self.recordings.get(call_id)) is not None and not recording.ending:
+            recording.paused = on
+            self._later(0.01, RecordingPaused(call_id, on))
 
     def seal(self, call_id: str, reason: str = "") -> bool:
         recording = self.recordings.get(call_id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from callrec.catalogue.errors import CallNotFound, StorageUnavailable
-from callrec.catalogue.values import CallChange, CallEnd, Event, NewCall
+from callrec.catalogue.values import AuditEntry, CallChange, CallEnd, Event, NewCall
 from callrec.identifiers import new_id
 from callrec.recorder.rows import merged
 from callrec.vault.keyring import CallKeys
@@ -35,6 +35,11 @@ class CatalogueDouble:
         self.fails = False
         self.problem = None
         self.faults: list[str] = []
+        self.audited: list[AuditEntry] = []
+
+    async def record_audit(self, entry: AuditEntry) -> None:
+        await self._write()
+        self.audited.append(entry)
 
     async def _write(self) -> None:
         fails = self.fails
