@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from callrec.errors import PeerError
 from callrec.sip.building import HeaderPairs
+from callrec.sip.session_timer import OPTION, too_short
 
 if TYPE_CHECKING:
     from callrec.sip.core import EndpointProfile
@@ -60,7 +61,9 @@ def judge_outside(request: Request, profile: EndpointProfile) -> Refusal | None:
     if request.max_forwards == 0 and method == "INVITE":
         return Refusal(483)
     refusal = judge_extensions(request, profile)
-    return refusal or ((judge_body(request) or judge_accept(request)) if method == "INVITE" else None)
+    if refusal is not None or method != "INVITE":
+        return refusal
+    return judge_body(request) or judge_accept(request) or judge_timer(request, profile)
 
 
 def _refuse_method(method: str, profile: EndpointProfile) -> Refusal:
@@ -78,13 +81,21 @@ def judge_inside(request: Request, profile: EndpointProfile) -> Refusal | None:
         PeerError: where a header that counts here is malformed.
     """
     method = request.method
-    if method == "PRACK":
-        return Refusal(481)  # RFC 3262 3: it names no reliable response of ours
-    if method not in DELIVERED and method not in {"INVITE", "BYE", "OPTIONS"}:
+    if method not in DELIVERED and method not in {"INVITE", "BYE", "OPTIONS", "PRACK"}:
         return _refuse_method(method, profile)
     if method == "BYE":
         return None  # a call can always be ended
-    return judge_extensions(request, profile) or (judge_body(request) if method in {"INVITE", "UPDATE"} else None)
+    refusal = judge_extensions(request, profile)
+    if refusal is not None or method not in {"INVITE", "UPDATE", "PRACK"}:
+        return refusal
+    return judge_body(request) or (judge_timer(request, profile) if method != "PRACK" else None)
+
+
+def judge_timer(request: Request, profile: EndpointProfile) -> Refusal | None:
+    """Return a 422 where a session would have to be refreshed more often than we want (RFC 4028 9)."""
+    if OPTION not in profile.supported or not too_short(request, profile.session_timer):
+        return None
+    return Refusal(422, (("Min-SE", str(profile.session_timer.minimum)),))
 
 
 def judge_extensions(request: Request, profile: EndpointProfile) -> Refusal | None:

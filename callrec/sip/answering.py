@@ -19,12 +19,14 @@ from callrec.sip.events import (
     Reoffered,
 )
 from callrec.sip.legs import AwaitedAck, Leg, LegState, LegTimer
+from callrec.sip.reliable import Final, Provisional, ReliableAnswering
 from callrec.sip.transactions import GIVE_UP, T1, T2
 
 if TYPE_CHECKING:
     from callrec.sip.core import Core
     from callrec.sip.hanging_up import HangingUp
     from callrec.sip.message import Request
+    from callrec.sip.refreshing import Refreshing
     from callrec.sip.reoffering import Reoffering
     from callrec.sip.transactions import Transaction
 
@@ -35,10 +37,12 @@ REPEAT_1XX = 60.0
 class Answering:
     """INVITEs that come to us."""
 
-    def __init__(self, core: Core, hanging_up: HangingUp, reoffering: Reoffering) -> None:
+    def __init__(self, core: Core, hanging_up: HangingUp, reoffering: Reoffering, refreshing: Refreshing) -> None:
         self._core = core
         self._hanging_up = hanging_up
         self._reoffering = reoffering
+        self._refreshing = refreshing
+        self._reliable = ReliableAnswering(core)
 
     # What comes.
 
@@ -53,6 +57,7 @@ class Answering:
         dialog = dialog_of_request(request, tag, flow)
         leg = Leg(new_id(core.random), flow, tag, LegState.INCOMING, dialog)
         leg.theirs = leg.first_invite = transaction
+        leg.note_allowed(request)
         transaction.owner = leg
         core.legs.add(leg)
         core.legs.enter(dialog.key, leg)
@@ -62,9 +67,9 @@ class Answering:
     def on_reinvite(self, leg: Leg, transaction: Transaction, request: Request, now: float) -> None:
         """Take a re-INVITE that has its place in the dialog: told to the user, or refused where another is pending."""
         core = self._core
-        if leg.ours is not None or leg.owed_cseq is not None:
+        if leg.ours is not None or leg.our_update is not None or leg.owed_cseq is not None:
             core.respond(transaction, 491, now)  # RFC 3261 14.2: ours is pending
-        elif leg.theirs is not None:
+        elif leg.theirs is not None or leg.update_waits:
             core.respond(transaction, 500, now, headers=(core.retry_after(),))  # RFC 3261 14.2: theirs is pending
         elif leg.awaited_ack is not None and leg.awaited_ack.carried_offer:
             core.respond(transaction, 491, now)  # RFC 5407 3.1.4: the answer to our offer is still to come
@@ -78,6 +83,7 @@ class Answering:
         if leg.awaited_ack is not None:
             # They know our 2xx, or they could not speak in its dialog: the ACK itself was lost (RFC 5407 3.1.4).
             self._acknowledged(leg, None, now)
+        leg.note_allowed(request)
         if leg.dialog is not None:
             leg.dialog = refreshed(leg.dialog, request)
         self._core.respond(transaction, 100, now)
@@ -116,8 +122,13 @@ class Answering:
 
     def on_timer(self, leg: Leg, timer: LegTimer, now: float) -> None:
         """Repeat a 2xx or a provisional response, or give up waiting for the ACK."""
-        if timer is LegTimer.REPEAT_1XX and leg.theirs is not None:
-            self._core.transactions.resend(leg.theirs)
+        if timer in {LegTimer.REPEAT_RELIABLE, LegTimer.NO_PRACK}:
+            self._reliable.on_timer(leg, timer, now)
+        elif timer is LegTimer.REPEAT_1XX and leg.theirs is not None:
+            if leg.reliable is not None:
+                self._reliable.repeat(leg, now)
+            else:
+                self._core.transactions.resend(leg.theirs)
             self._core.set_timer(leg, LegTimer.REPEAT_1XX, now + REPEAT_1XX)
         elif timer is LegTimer.REPEAT_2XX and leg.awaited_ack is not None:
             awaited = leg.awaited_ack
@@ -135,16 +146,26 @@ class Answering:
         if told:
             self._core.tell(HungUp(leg.id, None, "no_acknowledgement"))
 
+    def on_prack(self, leg: Leg, transaction: Transaction, prack: Request, now: float) -> None:
+        """Take the PRACK of a reliable response; a 2xx that waited for it goes out."""
+        final = self._reliable.on_prack(leg, transaction, prack, now)
+        if final is not None:
+            self.answer(leg, final.session, final.headers, now)
+
     # What the user wants.
 
     def ring(self, leg: Leg, status: int, session: bytes | None, headers: HeaderPairs, now: float) -> bool:
-        """Send a provisional response above 100."""
+        """Send a provisional response above 100, reliably where the caller wants that (RFC 3262)."""
         invite = leg.theirs
         if invite is None or leg.state is not LegState.INCOMING:
             return False
         core = self._core
-        pairs = (core.contact(invite.flow), *core.capabilities(), *headers)
-        core.send_response(invite, core.response(invite, status, headers=pairs, body=session or b""), now)
+        if self._reliable.wanted(leg, session):
+            self._reliable.ring(leg, Provisional(status, session, headers), now)
+        else:
+            pairs = (core.contact(invite.flow), *core.capabilities(), *headers)
+            core.send_response(invite, core.response(invite, status, headers=pairs, body=session or b""), now)
+        leg.session = session or leg.session
         core.set_timer(leg, LegTimer.REPEAT_1XX, now + REPEAT_1XX)
         return True
 
@@ -153,9 +174,15 @@ class Answering:
         invite = leg.theirs
         if invite is None:
             return False
+        if self._reliable.keeps_waiting(leg, Final(session, headers)):
+            return True
         core, leg.theirs = self._core, None
-        pairs = (core.contact(invite.flow), *core.capabilities(), *headers)
-        core.send_response(invite, core.response(invite, 200, headers=pairs, body=session or b""), now)
+        if leg.reliable is not None and leg.reliable.agreed and session_of(invite.request) is None:
+            session = None  # our offer went out reliably and was answered in the PRACK
+        pairs = (core.contact(invite.flow), *core.capabilities(), *self._refreshing.granting(leg, invite.request, now))
+        response = core.response(invite, 200, headers=(*pairs, *headers), body=session or b"")
+        core.send_response(invite, response, now)
+        leg.session = session or leg.session
         if leg.state is LegState.INCOMING:
             leg.move(LegState.ANSWERED)
         leg.stop(LegTimer.REPEAT_1XX)
@@ -179,12 +206,12 @@ class Answering:
         return True
 
 
-def cseq_taken(leg: Leg, number: int) -> bool:
+def cseq_taken(leg: Leg, tag: str, number: int) -> bool:
     """Note the CSeq of a request of theirs; False where it is older than one before (RFC 3261 12.2.2)."""
-    dialog = leg.dialog
+    dialog = leg.dialog_with(tag)
     if dialog is None:
         return True
     if dialog.remote_cseq is not None and number < dialog.remote_cseq:
         return False
-    leg.dialog = replace(dialog, remote_cseq=number)
+    leg.keep_dialog(replace(dialog, remote_cseq=number))
     return True

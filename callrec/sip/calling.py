@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from callrec.errors import PeerError
@@ -13,12 +13,14 @@ from callrec.sip.events import Answered, Failed, Flow, LegId, Progress
 from callrec.sip.headers import Headers
 from callrec.sip.legs import MAX_BRANCHES, Leg, LegState, LegTimer, SentAck
 from callrec.sip.message import CSeq, Request, Response
+from callrec.sip.reliable import ReliableCalling
 from callrec.sip.transactions import GIVE_UP, Happening, Told, Transaction
 
 if TYPE_CHECKING:
     from callrec.sip.core import Core
     from callrec.sip.hanging_up import HangingUp
     from callrec.sip.name_address import NameAddress
+    from callrec.sip.refreshing import Refreshing
     from callrec.sip.uri import Uri
 
 
@@ -50,9 +52,11 @@ FailureCause = Literal["response", "timeout", "transport", "cancelled"]
 class Calling:
     """INVITEs that we send."""
 
-    def __init__(self, core: Core, hanging_up: HangingUp) -> None:
+    def __init__(self, core: Core, hanging_up: HangingUp, refreshing: Refreshing) -> None:
         self._core = core
         self._hanging_up = hanging_up
+        self._refreshing = refreshing
+        self._reliable = ReliableCalling(core)
 
     # What the user wants.
 
@@ -61,18 +65,20 @@ class Calling:
         core, tag = self._core, self._core.token()
         leg = Leg(dial.leg, dial.flow, tag, LegState.CALLING)
         branch = core.branch(dial.request_uri)
-        request = self._invite(dial, tag, branch)
+        request = self._invite(leg, dial, branch)
+        leg.session = dial.session
         core.legs.add(leg)
         leg.ours = leg.first_invite = core.transactions.start_client(request, branch, dial.flow, now, leg)
 
-    def _invite(self, dial: Dial, tag: str, branch: str) -> Request:
+    def _invite(self, leg: Leg, dial: Dial, branch: str) -> Request:
         core, body = self._core, dial.session or b""
         pairs = [("Via", core.via(dial.flow, branch))]
         pairs += [("Route", route) for route in dial.routes]
-        pairs += [("From", with_local_tag(dial.from_, tag)), ("To", str(dial.to.without_parameter("tag")))]
+        pairs += [("From", with_local_tag(dial.from_, leg.local_tag)), ("To", str(dial.to.without_parameter("tag")))]
         pairs += [("Call-ID", dial.call_id or core.random(16).hex()), ("CSeq", "1 INVITE")]
         given = {name.lower() for name, _ in dial.headers}
         own = (("Max-Forwards", str(dial.max_forwards)), core.contact(dial.flow), *core.capabilities())
+        own += self._refreshing.asking(leg)
         own += (*core.named("User-Agent"), *body_headers(body, None))
         pairs += [pair for pair in own if pair[0].lower() not in given]
         pairs += [pair for pair in dial.headers if pair[0].lower() != "content-length"]
@@ -99,6 +105,9 @@ class Calling:
 
     def acknowledge(self, leg: Leg, answer: bytes | None, now: float) -> bool:
         """Send the ACK of a 2xx that carried the offer, with our answer."""
+        leg.session = answer or leg.session
+        if self._reliable.answer(leg, answer, now):
+            return True
         cseq, leg.owed_cseq = leg.owed_cseq, None
         if cseq is None or leg.dialog is None:
             return False
@@ -130,8 +139,26 @@ class Calling:
             self._on_provisional(leg, transaction, response, now)
         elif response.status < 300:
             self.on_success(leg, transaction.request, transaction.flow, response, now)
-        elif transaction is leg.ours:
+        elif transaction is not leg.ours:
+            return
+        elif leg.state is LegState.CALLING and self._refreshing.take_refusal(leg, response):
+            self.invite_again(leg, self._refreshing.asking(leg), now)
+        else:
             self._failed(leg, response, "response")
+
+    def invite_again(self, leg: Leg, headers: HeaderPairs, now: float) -> None:
+        """Send the first INVITE of a leg once more, with these headers in place of those of their names."""
+        core, before = self._core, leg.first_invite
+        assert before is not None, "internal error: nobody was called"
+        core.legs.forget_early(leg)
+        leg.received_rseq.clear()
+        branch, cseq = core.branch(before.request.uri), before.request.cseq.number + 1
+        named = {name.lower() for name, _ in headers} | {"via", "cseq"}
+        pairs = [("Via", core.via(before.flow, branch)), ("CSeq", f"{cseq} INVITE")]
+        pairs += [*headers, *(pair for pair in before.request.headers.items() if pair[0].lower() not in named)]
+        request = Request("INVITE", before.request.uri, Headers(pairs), before.request.body)
+        leg.provisional = False
+        leg.ours = leg.first_invite = core.transactions.start_client(request, branch, before.flow, now, leg)
 
     def _on_provisional(self, leg: Leg, transaction: Transaction, response: Response, now: float) -> None:
         leg.provisional = True
@@ -140,13 +167,18 @@ class Calling:
         if response.status == 100 or leg.state is not LegState.CALLING:
             return
         session = session_of(response)
+        leg.note_allowed(response)
         if tag := response.to.tag:
             self._note_early(leg, tag, dialog_begun(transaction.request, response, leg.flow), session)
+            if not self._reliable.take(leg, transaction.request, response, now):
+                return
         self._core.tell(Progress(leg.id, response, session))
 
     def _note_early(self, leg: Leg, tag: str, dialog: Dialog, session: bytes | None) -> None:
         if tag not in leg.early and len(leg.early) >= MAX_BRANCHES:
             return
+        if tag in leg.early:  # requests may have gone in it since: its CSeq goes on
+            dialog = _gone_on(dialog, leg.early[tag])
         leg.early[tag] = dialog
         self._core.legs.enter(dialog.key, leg)
         if session is not None:
@@ -167,8 +199,12 @@ class Calling:
             self._core.send(*sent)
             return
         dialog = dialog_begun(invite, response, flow)
+        if tag in leg.early:
+            dialog = _gone_on(dialog, leg.early[tag])
         if leg.state is LegState.CALLING:
+            leg.note_allowed(response)
             self._answered(leg, dialog, invite, response)
+            self._refreshing.on_success(leg, response, now)
         elif leg.dialog is None or leg.dialog.key.remote_tag != tag:
             self._refuse_branch(leg, dialog, invite, now)
         # else: a copy of the 2xx whose answer the user still owes
@@ -176,13 +212,14 @@ class Calling:
     def _answered(self, leg: Leg, dialog: Dialog, invite: Request, response: Response) -> None:
         self._keep_branch(leg, dialog)
         session = session_of(response)
-        if session_of(invite) is None and session is not None:
+        agreed = dialog.key.remote_tag in leg.agreed
+        if session_of(invite) is None and session is not None and not agreed:
             leg.owed_cseq = invite.cseq.number
             leg.move(LegState.OFFERED)
         else:
             leg.move(LegState.CONFIRMED)
             self._ack(leg, dialog, invite.cseq.number, None)
-            if session is None:  # the answer came earlier, in a 183 that no PRACK made reliable
+            if session is None:  # the answer came earlier, in a 183
                 session = leg.early_sessions.get(dialog.key.remote_tag)
         leg.early_sessions.clear()
         self._core.tell(Answered(leg.id, response, session))
@@ -222,6 +259,11 @@ class Calling:
         """Answer a copy of a 2xx whose transaction is over."""
         if (sent := leg.acks.get((response.to.tag or "", response.cseq.number))) is not None:
             self._core.send(*sent)
+
+
+def _gone_on(dialog: Dialog, early: Dialog) -> Dialog:
+    """Return a dialog as a response describes it, with the counters of the early one that it confirms."""
+    return replace(dialog, local_cseq=max(dialog.local_cseq, early.local_cseq), remote_cseq=early.remote_cseq)
 
 
 def dialog_begun(invite: Request, response: Response, flow: Flow) -> Dialog:

@@ -15,12 +15,13 @@ from callrec.sip.events import Address, Event, Flow
 from callrec.sip.headers import Headers
 from callrec.sip.legs import Leg, Legs, LegState, LegTimer
 from callrec.sip.message import REASON_PHRASES, CSeq, Request, Response
+from callrec.sip.session_timer import WANTED, Wanted
 from callrec.sip.timers import Timers
 from callrec.sip.transactions import Transaction, Transactions
 from callrec.sip.uri import Uri
 from callrec.sip.via import BRANCH_COOKIE
 
-ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE")
+ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK")
 
 
 def _ready() -> tuple[int, HeaderPairs]:
@@ -49,6 +50,8 @@ class EndpointProfile:
     """The address others reach us at, for Via and Contact of what goes by a flow."""
     supported: tuple[str, ...] = ()
     """Option tags (RFC 3261 19.2) for Supported; a Require of any other gets 420."""
+    session_timer: Wanted = WANTED
+    """How long a session lasts that nobody refreshes; counts where `supported` names "timer" (RFC 4028)."""
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     """Status and further headers of the answer to OPTIONS."""
     allow: tuple[str, ...] = ALLOW
@@ -204,6 +207,9 @@ class Core:
         if leg.ours is not None:
             self.transactions.abandon(leg.ours)
             leg.ours = None
+        if leg.our_update is not None:
+            self.transactions.abandon(leg.our_update)
+            leg.our_update = None
         leg.deadlines.clear()
         self.legs.forget(leg)
 

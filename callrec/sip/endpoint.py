@@ -21,10 +21,12 @@ from callrec.sip.failure import parse_failure_reply, usable_via
 from callrec.sip.framing import is_keep_alive
 from callrec.sip.hanging_up import HangingUp
 from callrec.sip.incoming import Incoming, reply_flow
-from callrec.sip.legs import Leg, LegState, LegTimer
+from callrec.sip.legs import Leg, LegState, LegTimer, Reoffer
 from callrec.sip.message import Response, parse_message
+from callrec.sip.refreshing import Refreshing
 from callrec.sip.reoffering import Reoffering
 from callrec.sip.transactions import Happening, Told, Transaction, client_key
+from callrec.sip.updating import Updating
 
 if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
@@ -38,11 +40,13 @@ class Endpoint:
     def __init__(self, profile: EndpointProfile, random: RandomBytes) -> None:
         self._core = core = Core(profile, random)
         self._hanging_up = HangingUp(core)
-        self._calling = Calling(core, self._hanging_up)
-        self._reoffering = Reoffering(core, self._calling, self._hanging_up)
-        self._answering = Answering(core, self._hanging_up, self._reoffering)
+        self._refreshing = Refreshing(core, self._hanging_up)
+        self._calling = Calling(core, self._hanging_up, self._refreshing)
+        self._reoffering = Reoffering(core, self._calling, self._hanging_up, self._refreshing)
+        self._answering = Answering(core, self._hanging_up, self._reoffering, self._refreshing)
+        self._updating = Updating(core, self._refreshing, self._reoffering)
         self._asking = Asking(core)
-        self._incoming = Incoming(core, self._answering, self._hanging_up)
+        self._incoming = Incoming(core, self._answering, self._hanging_up, self._updating, self._refreshing)
 
     # The five verbs.
 
@@ -161,24 +165,43 @@ class Endpoint:
         return True
 
     def reoffer(
-        self, leg: LegId, session: bytes | None, now: float, *, headers: Iterable[tuple[str, str]] = ()
+        self,
+        leg: LegId,
+        session: bytes | None,
+        now: float,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        update: bool = False,
     ) -> bool:
-        """Send a re-INVITE, as soon as no other is pending; None asks the far side for its offer."""
+        """Send a re-INVITE, as soon as no other is pending; None asks the far side for its offer.
+
+        `update`: by UPDATE where the far side takes it, which is the only way before the call is answered.
+        """
         found = self._leg(leg)
-        return found is not None and self._reoffering.reoffer(found, session, tuple(headers), now)
+        offer = Reoffer(session, tuple(headers), update)
+        return found is not None and self._reoffering.reoffer(found, offer, now)
+
+    def can_reoffer(self, leg: LegId) -> bool:
+        """Whether `reoffer` can reach the far side now; before the answer that takes 100rel and UPDATE of theirs."""
+        found = self._leg(leg)
+        return found is not None and (found.speaks or self._reoffering.can_update_early(found))
 
     def accept_offer(
         self, leg: LegId, session: bytes | None, now: float, *, headers: Iterable[tuple[str, str]] = ()
     ) -> bool:
-        """Send 200 to their re-INVITE."""
+        """Send 200 to their re-INVITE or UPDATE."""
         found = self._leg(leg)
+        if found is not None and found.their_update is not None:
+            return self._updating.answer(found, session, tuple(headers), now)
         if found is None or found.state is LegState.INCOMING:
             return False
         return self._answering.answer(found, session, tuple(headers), now)
 
     def refuse_offer(self, leg: LegId, status: int, now: float, *, headers: Iterable[tuple[str, str]] = ()) -> bool:
-        """Send a final response of 300 or above to their re-INVITE; the call goes on as it was."""
+        """Send a final response of 300 or above to their re-INVITE or UPDATE; the call goes on as it was."""
         found = self._leg(leg)
+        if found is not None and found.their_update is not None:
+            return self._updating.reject(found, status, tuple(headers), now)
         if found is None or found.state is LegState.INCOMING:
             return False
         return self._answering.reject(found, status, None, tuple(headers), now)
@@ -238,6 +261,11 @@ class Endpoint:
         """Whether any response to our INVITE of a leg has come, 100 Trying included."""
         found = self._leg(leg)
         return found is not None and (found.provisional or found.dialog is not None)
+
+    def leg_of_dialog(self, call_id: str, local_tag: str, remote_tag: str) -> LegId | None:
+        """Return the leg that a dialog belongs to, as Replaces names it (RFC 3891), None where it is over."""
+        found = self._core.legs.match(DialogKey(call_id, local_tag, remote_tag))
+        return found.id if found is not None and self._leg(found.id) is found else None
 
     def dialog(self, leg: LegId) -> Dialog | None:
         """Return the dialog of a leg as a value that can be written down."""
@@ -299,6 +327,10 @@ class Endpoint:
         leg.stop(timer)
         if timer is LegTimer.GLARE:
             self._reoffering.on_glare_over(leg, now)
+        elif timer is LegTimer.REFRESH:
+            self._reoffering.refresh(leg, now)
+        elif timer is LegTimer.EXPIRY:
+            self._refreshing.on_expiry(leg, now)
         elif timer is not LegTimer.NO_FINAL:
             self._answering.on_timer(leg, timer, now)
         elif leg.state is LegState.CANCELLING:

@@ -27,9 +27,7 @@ class HangingUp:
         """End the dialog of a leg; for the user it is over, its dialog is kept until the BYE is answered."""
         core, dialog = self._core, leg.dialog
         leg.deadlines.clear()
-        if leg.theirs is not None and leg.theirs.unanswered:
-            core.respond(leg.theirs, 487, now)
-            leg.theirs = None
+        self._drop_waiting(leg, now)
         core.legs.close(leg)
         if dialog is None:
             core.end(leg)
@@ -38,6 +36,13 @@ class HangingUp:
         leg.dialog = replace(dialog, local_cseq=cseq)
         leg.move(LegState.ENDING)
         self._bye(dialog, cseq, leg.hang_up_headers, leg, now)
+
+    def _drop_waiting(self, leg: Leg, now: float) -> None:
+        """Answer their requests that still wait: nobody will (RFC 3261 15.1.2)."""
+        for waiting in (leg.theirs, leg.their_update):
+            if waiting is not None and waiting.unanswered:
+                self._core.respond(waiting, 487, now)
+        leg.theirs = leg.their_update = None
 
     def send_bye_to_branch(self, dialog: Dialog, headers: HeaderPairs, now: float) -> None:
         """End the dialog of one branch of a fork, or of a call that was cancelled too late."""
@@ -57,9 +62,8 @@ class HangingUp:
         core = self._core
         core.respond(transaction, 200, now)
         told = leg.state not in {LegState.ENDING, LegState.HANGING_UP} and not leg.silent
-        if leg.theirs is not None and leg.theirs.unanswered:
-            core.respond(leg.theirs, 487, now)
-        leg.theirs = leg.awaited_ack = None
+        self._drop_waiting(leg, now)
+        leg.awaited_ack = None
         core.end(leg)  # also where they never let us hear their 2xx, and will not repeat it after BYE
         if told:
             core.tell(HungUp(leg.id, request.headers.get("Reason")))

@@ -84,6 +84,13 @@ class Headers:
         """Return the values of all headers of this name, one an entry as they came."""
         return tuple(self._by_key.get(key_of(name), ()))
 
+    def words(self, name: str) -> frozenset[str]:
+        """Return the words of a list header such as Supported in lower case; of one that cannot be read, none."""
+        try:
+            return frozenset([value.lower() for value in self.split(name)])
+        except PeerError:
+            return frozenset()
+
     def split(self, name: str) -> tuple[str, ...]:
         """Return the single values of a list header over all its lines, blank ones left out.
 

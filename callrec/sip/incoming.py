@@ -21,17 +21,23 @@ if TYPE_CHECKING:
     from callrec.sip.answering import Answering
     from callrec.sip.core import Core
     from callrec.sip.hanging_up import HangingUp
+    from callrec.sip.refreshing import Refreshing
+    from callrec.sip.updating import Updating
     from callrec.sip.via import Via
 
 
 class Incoming:
     """Routes requests."""
 
-    def __init__(self, core: Core, answering: Answering, hanging_up: HangingUp) -> None:
+    def __init__(
+        self, core: Core, answering: Answering, hanging_up: HangingUp, updating: Updating, refreshing: Refreshing
+    ) -> None:
         self._core = core
         self._answering = answering
         self._hanging_up = hanging_up
-        self._waiting: dict[str, Transaction] = {}
+        self._updating = updating
+        self._refreshing = refreshing
+        self._waiting: dict[str, tuple[Transaction, Leg]] = {}
 
     def on_request(self, request: Request, flow: Flow, now: float) -> None:
         """Take a request that could be parsed."""
@@ -139,7 +145,7 @@ class Incoming:
         refusal = judge_inside(request, core.profile)
         if refusal is not None:
             core.respond(transaction, refusal.status, now, headers=refusal.headers)
-        elif not cseq_taken(leg, request.cseq.number):
+        elif not cseq_taken(leg, request.from_.tag or "", request.cseq.number):
             core.respond(transaction, 500, now)  # RFC 3261 12.2.2: out of order
         else:
             self._dispatch(leg, transaction, request, now)
@@ -152,37 +158,40 @@ class Incoming:
                 self._answering.on_reinvite(leg, transaction, request, now)
             case "OPTIONS":
                 self._answer_options(transaction, now)
+            case "PRACK":
+                self._answering.on_prack(leg, transaction, request, now)
+            case "UPDATE" if request.body:
+                leg.note_allowed(request)
+                self._updating.take(leg, transaction, request, now)
             case method if method in DELIVERED:
                 self._deliver(leg, transaction, request, now)
 
     def _deliver(self, leg: Leg, transaction: Transaction, request: Request, now: float) -> None:
         core = self._core
         if request.method == "UPDATE":
-            if request.body and leg.ours is not None:
-                core.respond(transaction, 491, now)  # RFC 3311 5.2
-                return
-            if request.body and leg.theirs is not None:
-                core.respond(transaction, 500, now, headers=(core.retry_after(),))
-                return
-            if leg.dialog is not None:
-                leg.dialog = refreshed(leg.dialog, request)
+            leg.note_allowed(request)
+            dialog = leg.dialog_with(request.from_.tag or "")
+            if dialog is not None:
+                leg.keep_dialog(refreshed(dialog, request))
         token = core.token()
-        self._waiting = {key: waiting for key, waiting in self._waiting.items() if waiting.unanswered}
-        self._waiting[token] = transaction
+        self._waiting = {key: waiting for key, waiting in self._waiting.items() if waiting[0].unanswered}
+        self._waiting[token] = transaction, leg
         core.tell(InDialogRequest(leg.id, request, token))
 
     def respond(  # noqa: PLR0913 - what a response can have
         self, token: str, status: int, now: float, *, reason: str | None, headers: HeaderPairs, body: bytes
     ) -> bool:
         """Answer a request that was delivered; False where it is answered or forgotten."""
-        core, transaction = self._core, self._waiting.get(token)
-        if transaction is None or not transaction.unanswered:
+        core = self._core
+        if token not in self._waiting or not self._waiting[token][0].unanswered:
             self._waiting.pop(token, None)
             return False
+        transaction, leg = self._waiting[token]
         if status >= 200:
             del self._waiting[token]
         if transaction.request.method == "UPDATE" and 200 <= status < 300:
-            headers = (core.contact(transaction.flow), *headers)
+            granted = self._refreshing.granting(leg, transaction.request, now) if leg.speaks else ()
+            headers = (core.contact(transaction.flow), *core.capabilities(), *granted, *headers)
         core.send_response(
             transaction, core.response(transaction, status, reason=reason, headers=headers, body=body), now
         )

@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from callrec.sip.admission import session_of
 from callrec.sip.building import HeaderPairs
 from callrec.sip.dialog import Dialog, DialogKey
 from callrec.sip.events import Flow, LegId
 from callrec.sip.transactions import Transaction
+
+if TYPE_CHECKING:
+    from callrec.sip.message import Request, Response
+    from callrec.sip.reliable import OwedPrack, ReliableResponses
+    from callrec.sip.session_timer import SessionTimer
 
 log = logging.getLogger("callrec.sip")
 
@@ -48,13 +54,21 @@ class LegTimer(Enum):
     REPEAT_1XX = auto()
     NO_FINAL = auto()
     GLARE = auto()
+    REPEAT_RELIABLE = auto()
+    NO_PRACK = auto()
+    REFRESH = auto()
+    EXPIRY = auto()
 
 
 class Reoffer(NamedTuple):
-    """A re-INVITE that the user asked for: its session (None asks for an offer) and headers."""
+    """A re-INVITE or UPDATE that is to be sent: its session (None asks for an offer) and headers."""
 
     session: bytes | None
     headers: HeaderPairs
+    update: bool = False
+    """By UPDATE, where the far side takes it."""
+    refresh: bool = False
+    """It changes nothing and is told to nobody: the session timer's (RFC 4028)."""
 
 
 @dataclass(slots=True)
@@ -107,6 +121,61 @@ class Leg:
     next_reoffer: Reoffer | None = None
     glare_tries: int = 0
     deadlines: dict[LegTimer, float] = field(default_factory=dict)
+    allowed: frozenset[str] = frozenset()
+    """The methods of their last Allow."""
+    session: bytes | None = None
+    """What they last took as ours: a refresh repeats it byte for byte."""
+    their_update: Transaction | None = None
+    """Their UPDATE (or PRACK) with an offer that waits for our answer."""
+    our_update: Transaction | None = None
+    reliable: ReliableResponses | None = None
+    received_rseq: dict[str, int] = field(default_factory=dict)
+    """Dialled: the last reliable response of each early dialog, by To tag."""
+    agreed: set[str] = field(default_factory=set)
+    """Dialled: To tags with whom offer and answer were completed reliably before the 2xx."""
+    owed_prack: OwedPrack | None = None
+    session_timer: SessionTimer | None = None
+    least_expires: int = 0
+    """The Min-SE of their 422, seconds."""
+
+    @property
+    def offers_late(self) -> bool:
+        """Whether the INVITE that made the leg had no offer: ours, or theirs, comes in a response."""
+        return self.first_invite is not None and session_of(self.first_invite.request) is None
+
+    @property
+    def update_waits(self) -> bool:
+        """Whether an UPDATE of theirs still waits for our answer."""
+        return self.their_update is not None and self.their_update.unanswered
+
+    @property
+    def speaks(self) -> bool:
+        """Whether both sides have answered, so that a session lasts."""
+        return self.state in {LegState.ANSWERED, LegState.OFFERED, LegState.CONFIRMED}
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the INVITE that made the leg still waits for its final response."""
+        return self.state in {LegState.INCOMING, LegState.CALLING, LegState.CANCELLING}
+
+    def dialog_with(self, tag: str) -> Dialog | None:
+        """Return the dialog with one remote tag, an early one too."""
+        if self.dialog is not None and self.dialog.key.remote_tag == tag:
+            return self.dialog
+        return self.early.get(tag)
+
+    def keep_dialog(self, dialog: Dialog) -> None:
+        """Keep what became of a dialog."""
+        tag = dialog.key.remote_tag
+        if self.dialog is not None and self.dialog.key == dialog.key:
+            self.dialog = dialog
+        elif tag in self.early:
+            self.early[tag] = dialog
+
+    def note_allowed(self, message: Request | Response) -> None:
+        """Keep which methods they take."""
+        if "Allow" in message.headers:
+            self.allowed = frozenset(name.upper() for name in message.headers.words("Allow"))
 
     @property
     def dialled(self) -> bool:
@@ -170,6 +239,14 @@ class Legs:
         for dialog in dialogs:
             if self._by_dialog.get(dialog.key) is leg:
                 del self._by_dialog[dialog.key]
+
+    def forget_early(self, leg: Leg) -> None:
+        """Take the early dialogs of a leg away."""
+        for dialog in leg.early.values():
+            if self._by_dialog.get(dialog.key) is leg:
+                del self._by_dialog[dialog.key]
+        leg.early.clear()
+        leg.early_sessions.clear()
 
     def on_connection(self, flow: Flow) -> list[Leg]:
         """Return the legs whose dialog goes by a connection."""

@@ -16,16 +16,33 @@ from tests.sip.vectors import torture_cases
 from tests.support.pair import ANSWER, OFFER, dial, seeded
 from tests.support.wire import OURS, THEIRS, Wire, reply, request
 
+SUPPORTED = ("100rel", "timer")
 METHODS = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "UPDATE", "OPTIONS", "PRACK", "FLY"]
-WISHES = ["ring", "answer", "reject", "hang_up", "reoffer", "accept", "refuse", "respond", "dial", "cancel", "ack"]
-STATUSES = [100, 180, 183, 200, 302, 408, 481, 486, 487, 491]
+WISHES = [
+    "ring", "answer", "reject", "hang_up", "reoffer", "update", "accept", "refuse", "respond", "dial", "cancel", "ack",
+]  # fmt: skip
+EXTENSIONS = [
+    {},
+    {"Supported": "100rel, timer", "Allow": "INVITE, UPDATE, PRACK"},
+    {"Require": "100rel", "RSeq": "1", "RAck": "1 1 INVITE"},
+    {"Session-Expires": "90;refresher=uas", "Supported": "timer"},
+    {"Session-Expires": "90;refresher=uac", "Require": "timer", "Min-SE": "100"},
+    {"Session-Expires": "x", "RSeq": "-1", "RAck": "a b c", "Min-SE": "99999999999"},
+]
+"""Headers of RFC 3262 and RFC 4028, sound and not."""
+STATUSES = [100, 180, 183, 200, 302, 408, 422, 481, 486, 487, 491, 504]
 STARTS = ["nothing", "they called", "we called"]
 
 step = st.one_of(
-    st.tuples(st.just("request"), st.sampled_from(METHODS), st.integers(0, 3), st.integers(1, 4)),
     st.tuples(
-        st.just("reply"), st.sampled_from([100, 180, 183, 200, 302, 408, 481, 486, 487, 491]), st.integers(0, 30)
+        st.just("request"),
+        st.sampled_from(METHODS),
+        st.integers(0, 3),
+        st.integers(1, 4),
+        st.integers(0, 5),
+        st.booleans(),
     ),
+    st.tuples(st.just("reply"), st.sampled_from(STATUSES), st.integers(0, 30), st.integers(0, 5)),
     st.tuples(st.just("wish"), st.sampled_from(WISHES), st.integers(0, 5)),
     st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 5.0, 35.0])),
     st.tuples(st.just("broken")),
@@ -36,7 +53,7 @@ class Story:
     """Plays steps against one endpoint and looks at everything it sends."""
 
     def __init__(self, transport: str, start: str = "nothing") -> None:
-        self.wire = Wire(transport)
+        self.wire = Wire(transport, supported=SUPPORTED)
         self.legs = ["out"]
         self.dialogs: list[dict[str, str]] = [{}]
         self.tokens = ["none"]
@@ -46,11 +63,11 @@ class Story:
             self.look(self.wire.give(request()))
             self.wish("answer", self.legs[-1])
             self.look(self.wire.sent())
-            self.play(("request", "ACK", 0, 1))
+            self.play(("request", "ACK", 0, 1, 0, False))
         elif start == "we called":
             self.wish("dial", "")
             self.look(self.wire.sent())
-            self.play(("reply", 200, 0))
+            self.play(("reply", 200, 0, 1))
             self.wish("ack", self.legs[-1])
             self.look(self.wire.sent())
 
@@ -71,13 +88,16 @@ class Story:
 
     def play(self, given_step: tuple[object, ...]) -> None:
         match given_step:
-            case ("request", str(method), int(dialog), int(cseq)):
-                inside = self.dialogs[-1 - dialog % len(self.dialogs)]
+            case ("request", str(method), int(dialog), int(cseq), int(extension), bool(offers)):
+                inside = self.dialogs[-1 - dialog % len(self.dialogs)] | EXTENSIONS[extension]
+                if offers:
+                    inside["body"] = OFFER.decode()
                 self.look(self.wire.give(request(method, branch=f"z9hG4bK{method}{cseq}", cseq=cseq, **inside)))
-            case ("reply", int(status), int(index)) if self.requests:
+            case ("reply", int(status), int(index), int(extension)) if self.requests:
                 chosen = self.requests[index % len(self.requests)]
-                body = ANSWER if status < 300 and chosen.method == "INVITE" else b""
-                self.look(self.wire.give(reply(chosen, status, tag=f"t{index % 3}", body=body)))
+                body = ANSWER if status < 300 and chosen.method in {"INVITE", "UPDATE"} else b""
+                more = EXTENSIONS[extension]
+                self.look(self.wire.give(reply(chosen, status, tag=f"t{index % 3}", body=body, **more)))
             case ("wish", str(wish), int(index)):
                 self.wish(wish, self.legs[index % len(self.legs)])
                 self.look(self.wire.sent())
@@ -100,6 +120,8 @@ class Story:
                 end.hang_up(leg, now)
             case "reoffer":
                 end.reoffer(leg, OFFER, now)
+            case "update":
+                end.reoffer(leg, OFFER, now, update=True)
             case "accept":
                 end.accept_offer(leg, ANSWER, now)
             case "refuse":
@@ -166,7 +188,10 @@ def feed_mutated(count: int, seed: int) -> None:
     chance = random.Random(seed)
     sources = [case.data for case in torture_cases()]
     sources += [request(method, branch=f"z9hG4bK{method}").encode() for method in METHODS]
-    endpoint = Endpoint(EndpointProfile("fuzz", lambda flow: flow.local, max_transactions=2000), seeded(seed))
+    sources += [request(branch="z9hG4bKx", **more).encode() for more in EXTENSIONS]
+    endpoint = Endpoint(
+        EndpointProfile("fuzz", lambda flow: flow.local, SUPPORTED, max_transactions=2000), seeded(seed)
+    )
     flow, now = Wire().flow, 0.0
     for number in range(count):
         now += 0.01

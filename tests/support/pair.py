@@ -28,11 +28,10 @@ def seeded(seed: int) -> Callable[[int], bytes]:
 class End:
     """One endpoint, its address, and what it told."""
 
-    def __init__(self, name: str, port: int, *, host: str = "127.0.0.1", seed: int = 1) -> None:
+    def __init__(self, name: str, port: int, *, host: str = "127.0.0.1", seed: int = 1, **profile: Any) -> None:
         self.name = name
         self.address = Address(host, port)
-        profile = EndpointProfile(name, lambda flow: flow.local)
-        self.endpoint = Endpoint(profile, seeded(seed + port))
+        self.endpoint = Endpoint(EndpointProfile(name, lambda flow: flow.local, **profile), seeded(seed + port))
         self.events: list[Event] = []
         self.sent: list[Message] = []
 
