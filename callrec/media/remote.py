@@ -63,6 +63,11 @@ class Remote:
         words = {(True, True): "sendrecv", (True, False): "recvonly", (False, True): "sendonly"}
         return words.get((self.may_send, self.may_receive), "inactive")
 
+    @property
+    def keys_in_voice(self) -> bool:
+        """Tell whether keys of this party can come only as tones in its voice, in a codec that we listen to (RTP-5)."""
+        return self.telephone_event is None and self.codec in ("PCMA", "PCMU")
+
     def permits(self, host: str) -> bool:
         """Tell whether media may come from this host though the SDP named another source."""
         if self.address is not None and host == self.address[0]:

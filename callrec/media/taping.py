@@ -10,10 +10,21 @@ from callrec.media.channel import Message
 from callrec.media.leg import Leg
 from callrec.media.relay import Relay, Tell
 from callrec.media.tape import BLOCKED_AFTER_US, GAP_INTERRUPTED, SIDES, Tape
-from callrec.media.writer import Ending, Job, Track, TrackDiscarded, TrackFailed, TrackSealed, WriterThread
+from callrec.media.writer import (
+    Ending,
+    Job,
+    KeysHeard,
+    Listening,
+    Track,
+    TrackDiscarded,
+    TrackFailed,
+    TrackSealed,
+    WriterThread,
+)
 from callrec.vault.part_writer import PartSpec
-from callrec.vault.recording_format import CodecEntry
+from callrec.vault.recording_format import OUTSIDE, CodecEntry
 
+HEARD_EVERY_US = 100_000
 _BLOCKED_LOOK_US = 200_000
 
 
@@ -29,6 +40,9 @@ class Taping:
         """Call number -> leg number -> `outside` or `ours`."""
         self._legs: dict[int, Leg] = {}
         self._ending: dict[int, Tape] = {}
+        self._ears: dict[int, list[bytes]] = {}
+        """Leg number -> its voice of late, while it is listened to for keys."""
+        self._heard_at = 0
         self._blocked_since: int | None = None
         self._looked_at = 0
         self.commands: dict[str, Callable[[Message, list[int]], None]] = {
@@ -51,8 +65,21 @@ class Taping:
 
     def leg_closed(self, leg: Leg) -> None:
         """Take note that a leg has no more to say."""
+        self.stop_listening(leg)
         self._legs.pop(leg.number, None)
         leg.store = None
+
+    def listen(self, leg: Leg) -> None:
+        """Hear the keys that a party without telephone-event presses while a notice plays to it (NOT-16)."""
+        if leg.remote is not None and leg.remote.keys_in_voice:
+            self._ears[leg.number] = []
+            self._attach(leg)
+
+    def stop_listening(self, leg: Leg) -> None:
+        """Listen to a leg no more; what it said is forgotten."""
+        if self._ears.pop(leg.number, None) is not None:
+            self._writer.hand_over([Listening(leg.number, b"", over=True)])
+            self._attach(leg)
 
     def remote_changed(self, leg: Leg) -> None:
         """Mark the codecs of a leg whose far end changed."""
@@ -68,11 +95,23 @@ class Taping:
             jobs += tape.due(now_us)
             if tape.storing != storing:
                 self._attach_all(tape)
+        if self._ears and now_us - self._heard_at >= HEARD_EVERY_US:
+            self._heard_at = now_us
+            jobs += self._voices()
         if jobs:
             self._writer.hand_over(jobs)
         if now_us - self._looked_at >= _BLOCKED_LOOK_US:
             self._looked_at = now_us
             self._watch_storage(now_us)
+
+    def _voices(self) -> list[Job]:
+        """Return what has been said by the legs that are listened to."""
+        jobs: list[Job] = []
+        for number, chunks in self._ears.items():
+            if chunks:
+                jobs.append(Listening(number, b"".join(chunks)))
+                chunks.clear()
+        return jobs
 
     def _due(self, now_us: int) -> list[Tape]:
         """Return the tapes to look at now, the longest due first, half as many again as come due on average.
@@ -105,6 +144,9 @@ class Taping:
         reports = self._writer.reports
         while reports:
             report = reports.popleft()
+            if isinstance(report, KeysHeard):
+                self._tell_keys(report)
+                continue
             call = report.track.call
             tape = self._ending.pop(call, None)
             match report:
@@ -115,6 +157,12 @@ class Taping:
                 case TrackFailed(track, reason):
                     self._stop(call)
                     self._tell({"t": "failed", "call": call, "part": track.spec.part, "reason": reason})
+
+    def _tell_keys(self, heard: KeysHeard) -> None:
+        """Tell keys as if they had come by RFC 4733, while the notice still plays."""
+        if heard.leg in self._ears:
+            for key in heard.keys:
+                self._tell({"t": "digit", "leg": heard.leg, "digit": key})
 
     # --- commands ------------------------------------------------------------------------------------------------
 
@@ -206,7 +254,9 @@ class Taping:
         tape = self._tapes.get(leg.call)
         side = self._sides.get(leg.call, {}).get(leg.number)
         if tape is None or side is None or not tape.storing:
-            leg.store = None
+            ear = self._ears.get(leg.number)
+            leg.store = None if ear is None else ear.append
+            leg.started_us, leg.direction = 0, leg.direction or OUTSIDE
             return
         leg.direction = SIDES[side]
         leg.started_us = tape.started_us
@@ -218,6 +268,8 @@ class Taping:
             return
         entries = [CodecEntry(remote.payload_type, remote.codec, remote.clock_rate)]
         entries += [CodecEntry(number, "CN", 8000) for number in (13, 19) if number != remote.payload_type]
+        others = tape.track.tones_from - {SIDES[side]}
+        tape.track.tones_from = others | ({SIDES[side]} if remote.keys_in_voice else frozenset())
         tape.codecs(SIDES[side], entries)
 
     def _watch_storage(self, now_us: int) -> None:

@@ -285,6 +285,8 @@ class Worker:
         leg.waiting = message["wait"] and not leg.reception.received
         now = time.monotonic_ns()
         self._wheel.add(playing, now + WAIT_FOR_MEDIA_NS if leg.waiting else now)
+        if order.kind == "notice":
+            self._taping.listen(leg)
         _rewire(leg)
 
     def _audio_of(self, asset: str, descriptors: list[int]) -> bytes:
@@ -316,6 +318,7 @@ class Worker:
         self._wheel.remove(playing)
         leg.play = None
         leg.waiting = False
+        self._taping.stop_listening(leg)
         evidence = playing.evidence(interrupted_by)
         if evidence["completed"] and not evidence["confirmed"] and playing.order.kind == "notice":
             leg.control.unconfirmed = playing

@@ -16,16 +16,26 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from callrec.vault.part_writer import PartSpec, PartWriter, SealedPart
 
+if TYPE_CHECKING:
+    from callrec.media.masking import Ear, Mask
+
 SYNC_INTERVAL_S = 0.5
 RETRY_INTERVAL_S = 0.5
+QUIET_S = 0.6
+"""A part to which nothing came for so long gets what was held back of it: no tone goes on over such a silence."""
 GIVE_UP_S = 60.0
 """How long an ended part that the disk refuses is tried; then it stays as it is and is told as failed."""
 _SINGLE_SYNCS = 3  # up to so many files are synced one by one: a sync of the file system may have others' work to do
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+class MaskError(Exception):
+    """Records could not be searched for tones."""
 
 
 class Track:
@@ -42,11 +52,13 @@ class Track:
         "ending",
         "failing",
         "kept_us",
+        "mask",
         "paths",
         "retry_at",
         "spec",
         "started_at_ns",
         "taken_us",
+        "tones_from",
         "writer",
     )
 
@@ -55,6 +67,9 @@ class Track:
         self.spec = spec
         self.started_at_ns = started_at_ns
         self.writer: PartWriter | None = None
+        self.tones_from: frozenset[int] = frozenset()
+        """Directions whose keys are tones in the voice; the loop says so."""
+        self.mask: Mask | None = None
         self.batches: deque[Batch] = deque()
         self.kept_us = 0
         """Everything of this part up to here is written, in microseconds from its start."""
@@ -89,6 +104,23 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Listening:
+    """Voice of a leg to be listened to for keys while a notice plays; nothing of it is written."""
+
+    leg: int
+    records: bytes
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeysHeard:
+    """Keys were pressed in the voice of a leg."""
+
+    leg: int
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrackSealed:
     """A part is durable under its final name."""
 
@@ -112,8 +144,8 @@ class TrackFailed:
     reason: str
 
 
-Job = Batch | Ending
-Report = TrackSealed | TrackDiscarded | TrackFailed
+Job = Batch | Ending | Listening
+Report = TrackSealed | TrackDiscarded | TrackFailed | KeysHeard
 
 
 class WriterThread(threading.Thread):
@@ -128,6 +160,9 @@ class WriterThread(threading.Thread):
         self._sealing: dict[Track, None] = {}
         self._failing: dict[Track, None] = {}
         self._open: dict[Track, None] = {}
+        self._masked: dict[Track, float] = {}
+        """Parts of which something is held back, and since when nothing came to them."""
+        self._ears: dict[int, Ear] = {}
         self._synced_at = 0.0
 
     def hand_over(self, jobs: Iterable[Job]) -> None:
@@ -152,8 +187,10 @@ class WriterThread(threading.Thread):
             for job in jobs:
                 self._take(job)
             self._retry()
+            self._let_go(time.monotonic() - QUIET_S)
             if time.monotonic() - self._synced_at >= SYNC_INTERVAL_S:
                 self._sync()
+        self._let_go(time.monotonic())
         self._sync()
         for track in self._open:
             if track.writer is not None:
@@ -162,9 +199,12 @@ class WriterThread(threading.Thread):
     def _wait_s(self) -> float:
         if self._dirty or self._sealing:
             return max(0.0, self._synced_at + SYNC_INTERVAL_S - time.monotonic())
-        return 0.1 if self._failing else 5.0
+        return 0.1 if self._failing or self._masked else 5.0
 
     def _take(self, job: Job) -> None:
+        if isinstance(job, Listening):
+            self._listen(job)
+            return
         track = job.track
         if isinstance(job, Batch):
             if track.ending != "failed":
@@ -184,6 +224,8 @@ class WriterThread(threading.Thread):
             self._write_all(track)
         except FileExistsError as error:
             self._fail(track, str(error))
+        except MaskError as error:
+            self._fail(track, f"internal error: tones could not be masked: {error}")
         except OSError as error:
             track.failing = error.strerror or str(error)
             track.retry_at = time.monotonic() + RETRY_INTERVAL_S
@@ -204,11 +246,60 @@ class WriterThread(threading.Thread):
             batch = track.batches.popleft()
             self._dirty[track] = None
             track.taken_us = batch.until_us
-            writer.append(batch.records)  # takes the records even where it raises
+            writer.append(self._masked_records(track, batch.records))  # takes the records even where it raises
             track.kept_us = batch.until_us
         if track.ending == "seal" and track not in self._sealing:
+            self._append_held_back(track, writer)
             writer.finish()
             self._sealing[track] = None
+
+    def _masked_records(self, track: Track, records: bytes) -> bytes:
+        """Return what may be written of a batch, the tones in it silenced, with what was held back of the last one."""
+        if track.mask is None:
+            if not track.tones_from:
+                return records
+            from callrec.media.masking import Mask  # noqa: PLC0415 - numpy, which few workers need
+
+            track.mask = Mask()
+        try:
+            ready = track.mask.take(records, track.tones_from)
+        except Exception as error:  # a key that might be in it must not be stored (LAW-74)
+            raise MaskError(type(error).__name__) from error
+        if track.mask.waiting:
+            self._masked[track] = time.monotonic()
+        return ready
+
+    def _listen(self, job: Listening) -> None:
+        if job.over:
+            self._ears.pop(job.leg, None)
+            return
+        from callrec.media.masking import Ear  # noqa: PLC0415 - numpy, which few workers need
+
+        ear = self._ears.setdefault(job.leg, Ear())
+        try:
+            keys = ear.hear(job.records)
+        except Exception:  # a voice that cannot be listened to must not end the writing of all others
+            return
+        if keys:
+            self._report(KeysHeard(job.leg, keys))
+
+    def _append_held_back(self, track: Track, writer: PartWriter) -> None:
+        self._masked.pop(track, None)
+        if track.mask is not None and (held_back := track.mask.flush()):
+            self._dirty[track] = None
+            writer.append(held_back)
+
+    def _let_go(self, quiet_since: float) -> None:
+        """Write what is held back of parts to which nothing has come since then."""
+        for track, came_at in list(self._masked.items()):
+            if came_at > quiet_since or track.writer is None or track.failing or track.writer.pending:
+                continue
+            try:
+                self._append_held_back(track, track.writer)
+            except OSError as error:
+                track.failing = error.strerror or str(error)
+                track.retry_at = time.monotonic() + RETRY_INTERVAL_S
+                self._failing[track] = None
 
     def _retry(self) -> None:
         now = time.monotonic()
@@ -226,6 +317,7 @@ class WriterThread(threading.Thread):
         self._report(TrackFailed(track, reason))
 
     def _forget(self, track: Track) -> None:
+        self._masked.pop(track, None)
         for group in (self._dirty, self._sealing, self._failing, self._open):
             group.pop(track, None)
         track.batches.clear()
