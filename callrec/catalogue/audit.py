@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callrec.catalogue.items import Row, pack
 from callrec.catalogue.sealer import Sealer
@@ -19,8 +18,19 @@ from callrec.catalogue.values import AuditEntry
 from callrec.clock import rfc3339
 from callrec.errors import IntegrityError
 
-_BEGINNING = bytes(32)
 _CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry of the chain: its number and its hash."""
+
+    number: int
+    hash: bytes
+
+
+BEGINNING = Link(0, bytes(32))
+"""What the first entry follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +69,16 @@ def add(connection: Connection, draft: Draft, sealer: Sealer) -> int:
         "subject": draft.entry.subject,
         "key_id": draft.key_id,
         "body": body,
-        "previous": _BEGINNING if last is None else last.hash,
+        "previous": BEGINNING.hash if last is None else last.hash,
     }
     connection.execute(insert(audit), [row | {"hash": _hash(row)}])
     return int(number)
 
 
-async def rows(connection: AsyncConnection, after: int, limit: int) -> list[dict[str, Any]]:
+def rows(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
     """Return entries as they are stored, in order."""
     query = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(limit)
-    return [dict(row) for row in (await connection.execute(query)).mappings()]
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 async def read(found: Sequence[Row], sealer: Sealer) -> list[dict[str, Any]]:
@@ -96,17 +106,16 @@ def _detail(row: Row, keys: Mapping[str, bytes], sealer: Sealer) -> dict[str, An
     return detail
 
 
-async def verify(connection: AsyncConnection) -> int:
-    """Check every entry against the one before.
+def verify_some(connection: Connection, checked: Link) -> Link:
+    """Check the next thousand entries, each against the one before; return the last, `checked` where none is left.
 
     Raises:
         IntegrityError: at the first that does not follow.
     """
-    previous, number = _BEGINNING, 0
-    while found := await rows(connection, number, _CHUNK):
-        for row in found:
-            number += 1
-            if row["number"] != number or row["previous"] != previous or row["hash"] != _hash(row):
-                raise IntegrityError(f"audit entry {number}: found a break in the chain, expected an unaltered entry")
-            previous = row["hash"]
-    return number
+    previous, number = checked.hash, checked.number
+    for row in rows(connection, number, _CHUNK):
+        number += 1
+        if row["number"] != number or row["previous"] != previous or row["hash"] != _hash(row):
+            raise IntegrityError(f"audit entry {number}: found a break in the chain, expected an unaltered entry")
+        previous = row["hash"]
+    return Link(number, previous)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -200,8 +201,7 @@ class Catalogue(Readings):
 
     async def erasure_targets(self, call_ids: Sequence[str]) -> list[erasure.Target]:
         """Return what erasing these calls has to reach; unknown ones are left out, erased ones are not."""
-        async with self._reading() as connection:
-            return await erasure.targets(connection, call_ids)
+        return await self.read(lambda connection: erasure.targets(connection, call_ids))
 
     async def mark_erasing(self, call_ids: Sequence[str]) -> None:
         """Mark rows as being erased: from now on no list, search or event shows them."""
@@ -229,8 +229,7 @@ class Catalogue(Readings):
 
     async def ledger_due(self) -> list[erasure.LedgerDue]:
         """Return the ledger entries that are owed."""
-        async with self._reading() as connection:
-            return await erasure.due_entries(connection)
+        return await self.read(erasure.due_entries)
 
     async def ledger_paid(self, due_ids: Sequence[str]) -> None:
         """Note that these entries are in the ledger."""
@@ -247,8 +246,7 @@ class Catalogue(Readings):
 
     async def leftovers(self, call_ids: Sequence[str]) -> list[str]:
         """Return what is still readable of erased calls, as words for a report; empty when all is gone."""
-        async with self._reading() as connection:
-            return await erasure.leftovers(connection, call_ids)
+        return await self.read(lambda connection: erasure.leftovers(connection, call_ids))
 
     async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which deleted bytes otherwise live on; False while somebody holds it."""
@@ -274,8 +272,7 @@ class Catalogue(Readings):
 
     async def audit_entries(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
         """Return audit entries in order; `detail` is None where it was erased."""
-        async with self._reading() as connection:
-            rows = await audit.rows(connection, after, limit)
+        rows = await self.read(lambda connection: audit.rows(connection, after, limit))
         return await audit.read(rows, self._sealer)
 
     async def verify_audit(self) -> int:
@@ -284,8 +281,10 @@ class Catalogue(Readings):
         Raises:
             IntegrityError: at the first entry that does not follow from the one before.
         """
-        async with self._reading() as connection:
-            return await audit.verify(connection)
+        checked = audit.BEGINNING
+        while (more := await self.read(partial(audit.verify_some, checked=checked))).number > checked.number:
+            checked = more
+        return checked.number
 
 
 def _published(upto: int) -> Callable[[Connection, Numbers], Any]:

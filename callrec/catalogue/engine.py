@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, NullPool, QueuePool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from callrec.catalogue.errors import StorageUnavailable
 
@@ -57,29 +56,29 @@ def _begin(connection: Connection) -> None:
 
 def writer_engine(path: Path) -> Engine:
     """Return the engine with the one connection that writes."""
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        connect_args={"check_same_thread": False},
-    )
+    engine = _pooled(path, 1)
     event.listen(engine, "connect", _on_connect(read_only=False))
     event.listen(engine, "begin", _begin_immediate)
     return engine
 
 
-def reader_engine(path: Path) -> AsyncEngine:
+def reader_engine(path: Path) -> Engine:
     """Return the engine whose connections only read."""
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=READERS,
-        max_overflow=0,
-    )
-    event.listen(engine.sync_engine, "connect", _on_connect(read_only=True))
-    event.listen(engine.sync_engine, "begin", _begin)
+    engine = _pooled(path, READERS)
+    event.listen(engine, "connect", _on_connect(read_only=True))
+    event.listen(engine, "begin", _begin)
     return engine
+
+
+def _pooled(path: Path, connections: int) -> Engine:
+    return create_engine(
+        URL.create("sqlite", database=str(path)),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        # A connection goes from thread to thread, but never has two at a time.
+        connect_args={"check_same_thread": False},
+    )
 
 
 def empty_log(path: Path) -> bool:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callrec.catalogue.live import DELETE_PARTS_OF_CALL
 from callrec.catalogue.numbers import set_meta
@@ -66,12 +65,12 @@ class Teller:
     sealer: Sealer
 
 
-async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[Target]:
+def targets(connection: Connection, call_ids: Sequence[str]) -> list[Target]:
     """Return the calls with their parts."""
     files: dict[str, list[Part]] = {}
-    for row in await connection.execute(select(parts).where(parts.c.call_id.in_(call_ids)).order_by(parts.c.number)):
+    for row in connection.execute(select(parts).where(parts.c.call_id.in_(call_ids)).order_by(parts.c.number)):
         files.setdefault(row.call_id, []).append(Part(row.recording_id, row.number, row.path, row.segments, row.cut))
-    held = set((await connection.execute(_held(call_ids))).scalars())
+    held = set(connection.execute(_held(call_ids)).scalars())
     return [
         Target(
             row.call_id,
@@ -84,7 +83,7 @@ async def targets(connection: AsyncConnection, call_ids: Sequence[str]) -> list[
             tuple(files.get(row.call_id, ())),
             row.call_id in held,
         )
-        for row in await connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))
+        for row in connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))
     ]
 
 
@@ -173,9 +172,9 @@ def owe(connection: Connection, due: LedgerDue) -> None:
     connection.execute(_INSERT_DUE, [{"due_id": due.due_id, "kind": due.kind, "body": dict(due.body)}])
 
 
-async def due_entries(connection: AsyncConnection) -> list[LedgerDue]:
+def due_entries(connection: Connection) -> list[LedgerDue]:
     """Return the owed ledger entries: what was made comes before what was lifted."""
-    rows = await connection.execute(select(ledger_due).order_by(ledger_due.c.due_id).limit(1000))
+    rows = connection.execute(select(ledger_due).order_by(ledger_due.c.due_id).limit(1000))
     due = [LedgerDue(row.kind, row.body, row.due_id) for row in rows]
     return sorted(due, key=lambda entry: entry.body.get("what") == "lifted")
 
@@ -185,15 +184,15 @@ def paid(connection: Connection, due_ids: Sequence[str]) -> None:
     connection.execute(delete(ledger_due).where(ledger_due.c.due_id.in_(due_ids)))
 
 
-async def leftovers(connection: AsyncConnection, call_ids: Sequence[str]) -> list[str]:
+def leftovers(connection: Connection, call_ids: Sequence[str]) -> list[str]:
     """Return what an erased call still has in the catalogue."""
     left: list[str] = []
-    for row in (await connection.execute(select(calls).where(calls.c.call_id.in_(call_ids)))).mappings():
+    for row in connection.execute(select(calls).where(calls.c.call_id.in_(call_ids))).mappings():
         kept = [name for name in row if name not in _STUB_KEEPS and row[name] not in (None, False)]
         if kept or row["erasure"] != ERASED:
             left.append(f"call {row['call_id']} still has {', '.join(kept) or 'no erased mark'}")
     for table in (number_index, name_index, parts, outbox):
         query = select(func.count()).select_from(table).where(table.c.call_id.in_(call_ids))
-        if count := (await connection.execute(query)).scalar():
+        if count := connection.execute(query).scalar():
             left.append(f"{count} rows in {table.name}")
     return left

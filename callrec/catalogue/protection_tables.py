@@ -28,7 +28,6 @@ Index(
     "stops_in_force",
     stops.c.stop_id,
     sqlite_where=text("removed_at IS NULL"),
-    postgresql_where=text("removed_at IS NULL"),
 )
 
 # The numbers of a stopped party as they last were: they stay when the party itself is erased.

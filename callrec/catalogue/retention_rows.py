@@ -6,17 +6,16 @@ nobody from emptying the write-ahead log.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, func, select
 
 from callrec.catalogue.party_tables import contracts, parties
 from callrec.catalogue.protection_tables import protected_calls, protections
+from callrec.catalogue.readers import Read
 from callrec.catalogue.request_tables import request_calls, requests
 from callrec.catalogue.tables import calls
 
@@ -71,11 +70,9 @@ class RetentionRow:
 class RetentionRows:
     """Reads rows to be judged."""
 
-    def __init__(
-        self, reading: Callable[[], AbstractAsyncContextManager[AsyncConnection]], authorised: Collection[str]
-    ) -> None:
-        """Read through `reading`; a request in one of the states `authorised` erases what its plan names."""
-        self._reading = reading
+    def __init__(self, read: Read, authorised: Collection[str]) -> None:
+        """Read through `read`; a request in one of the states `authorised` erases what its plan names."""
+        self._read = read
         self._authorised = sorted(authorised)
 
     async def pages(self, size: int = A_PAGE) -> AsyncIterator[list[RetentionRow]]:
@@ -99,61 +96,63 @@ class RetentionRows:
 
     async def newest(self) -> datetime | None:
         """Return when the newest call began, None where there is none; raises as `pages`."""
-        async with self._reading() as connection:
-            newest: datetime | None = await connection.scalar(select(func.max(calls.c.started_at)))
-            return newest
+        return await self._read(lambda connection: connection.scalar(select(func.max(calls.c.started_at))))
 
     async def _page(self, query: Select[Any]) -> list[RetentionRow]:
-        async with self._reading() as connection:
-            rows = (await connection.execute(query)).all()
-            if not rows:
-                return []
-            ids = [row.call_id for row in rows]
-            ends = await _contract_ends(connection, {row.relationship_id for row in rows if row.kind is not None})
-            holds = await _holds(connection, ids)
-            going = await self._requests(connection, ids)
-        return [
-            RetentionRow(
-                row.call_id,
-                row.started_at,
-                row.retention_class,
-                row.in_progress,
-                None if row.kind is None else _party(row, ends),
-                tuple(holds.get(row.call_id, ())),
-                going.get(row.call_id),
-            )
-            for row in rows
-        ]
+        return await self._read(lambda connection: _judged(connection, query, self._authorised))
 
-    async def _requests(self, connection: AsyncConnection, ids: Sequence[str]) -> dict[str, str]:
-        """Return which authorised request erases which of the calls; ids are in order."""
-        query = (
-            select(request_calls.c.call_id, request_calls.c.request_id)
-            .join(requests, requests.c.request_id == request_calls.c.request_id)
-            .where(
-                request_calls.c.call_id.between(ids[0], ids[-1]),
-                request_calls.c.action == _ERASE,
-                requests.c.state.in_(self._authorised),
-            )
-            .order_by(request_calls.c.request_id.desc())
+
+def _judged(connection: Connection, query: Select[Any], authorised: Sequence[str]) -> list[RetentionRow]:
+    rows = connection.execute(query).all()
+    if not rows:
+        return []
+    ids = [row.call_id for row in rows]
+    ends = _contract_ends(connection, {row.relationship_id for row in rows if row.kind is not None})
+    holds = _holds(connection, ids)
+    going = _requests(connection, ids, authorised)
+    return [
+        RetentionRow(
+            row.call_id,
+            row.started_at,
+            row.retention_class,
+            row.in_progress,
+            None if row.kind is None else _party(row, ends),
+            tuple(holds.get(row.call_id, ())),
+            going.get(row.call_id),
         )
-        return {row.call_id: row.request_id for row in await connection.execute(query)}
+        for row in rows
+    ]
+
+
+def _requests(connection: Connection, ids: Sequence[str], authorised: Sequence[str]) -> dict[str, str]:
+    """Return which authorised request erases which of the calls; ids are in order."""
+    query = (
+        select(request_calls.c.call_id, request_calls.c.request_id)
+        .join(requests, requests.c.request_id == request_calls.c.request_id)
+        .where(
+            request_calls.c.call_id.between(ids[0], ids[-1]),
+            request_calls.c.action == _ERASE,
+            requests.c.state.in_(authorised),
+        )
+        .order_by(request_calls.c.request_id.desc())
+    )
+    return {row.call_id: row.request_id for row in connection.execute(query)}
 
 
 def _party(row: Any, ends: dict[str, list[date | None]]) -> PartyDates:
     return PartyDates(row.kind, row.ended_on, row.confirmed_on, tuple(ends.get(row.relationship_id, ())))
 
 
-async def _contract_ends(connection: AsyncConnection, party_ids: Collection[str]) -> dict[str, list[date | None]]:
+def _contract_ends(connection: Connection, party_ids: Collection[str]) -> dict[str, list[date | None]]:
     ends: dict[str, list[date | None]] = {}
     for piece in _pieces(party_ids):
         query = select(contracts.c.party_id, contracts.c.ends_on).where(contracts.c.party_id.in_(piece))
-        for row in await connection.execute(query):
+        for row in connection.execute(query):
             ends.setdefault(row.party_id, []).append(row.ends_on)
     return ends
 
 
-async def _holds(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+def _holds(connection: Connection, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
     """Return what is in force over the calls; ids are in order."""
     query = (
         select(protected_calls.c.call_id, protections.c.protection_id, protections.c.kind)
@@ -161,7 +160,7 @@ async def _holds(connection: AsyncConnection, ids: Sequence[str]) -> dict[str, l
         .where(protected_calls.c.call_id.between(ids[0], ids[-1]), protections.c.released_at.is_(None))
     )
     holds: dict[str, list[tuple[str, str]]] = {}
-    for row in await connection.execute(query):
+    for row in connection.execute(query):
         holds.setdefault(row.call_id, []).append((row.protection_id, row.kind))
     return holds
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,15 +16,15 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from callrec.catalogue.engine import migrate, reader_engine, writer_engine
+from callrec.catalogue.engine import migrate, writer_engine
 from callrec.catalogue.errors import StorageUnavailable
 from callrec.catalogue.indexing import IndexKeys
 from callrec.catalogue.live import LiveCall, RowMaker
 from callrec.catalogue.numbers import EventNumberLedger, NoLedger, RunningNumbers, set_meta
 from callrec.catalogue.outbox import INSERT_OUTBOX, Envelope, OutboxReader, outbox_row, outbox_step
 from callrec.catalogue.party_refs import PartyRefs
+from callrec.catalogue.readers import Readers
 from callrec.catalogue.sealer import NoKeys, Sealer
 from callrec.catalogue.tables import meta
 from callrec.catalogue.values import (
@@ -88,7 +87,7 @@ class Store:
         self.on_call: Callable[[str], None] | None = None
         """Told the id of each call that was stored, when it began and when it ended."""
         self._writer: Writer | None = None
-        self._readers: AsyncEngine | None = None
+        self._readers: Readers | None = None
         self._problem: StorageProblem | None = None
         self._tasks = Tasks("catalogue")
         self._migrating: asyncio.Future[None] | None = None
@@ -132,7 +131,7 @@ class Store:
         except (SQLAlchemyError, OSError) as error:  # a timeout is an OSError
             await writer.stop(self._options.patience_s)
             raise StorageUnavailable(f"catalogue {self._path}: cannot be read ({error})") from error
-        self._readers = reader_engine(self._path)
+        self._readers = Readers(self._path)
         self._writer = writer
         self._writer.start()
         self._health(None)
@@ -164,7 +163,8 @@ class Store:
             await self._writer.stop(self._options.patience_s)
             self._writer = None
         if self._readers is not None:
-            await self._readers.dispose()
+            await self._readers.stop(self._options.patience_s)
+            self._readers = None
 
     async def _keep(self) -> None:
         """While something is wrong, try each second whether it is over."""
@@ -205,13 +205,16 @@ class Store:
             self._more.set()
         return result
 
-    @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+    async def read(self, run: Callable[[Connection], T]) -> T:
+        """Run a function of a connection that cannot write, in another thread, and return what it gives.
+
+        Raises:
+            StorageUnavailable: if the catalogue cannot be read in time.
+        """
         if self._readers is None:
             raise StorageUnavailable(self._problem.text if self._problem else "the catalogue is closed")
         try:
-            async with asyncio.timeout(self._options.patience_s), self._readers.connect() as connection:
-                yield connection
+            return await self._readers.run(run, self._options.patience_s)
         except TimeoutError:
             raise self._unreadable("the catalogue's disk does not answer") from None
         except SQLAlchemyError as error:
@@ -222,8 +225,7 @@ class Store:
         return StorageUnavailable(text)
 
     async def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
-        async with self._reading() as connection:
-            return [dict(row) for row in (await connection.execute(query)).mappings()]
+        return await self.read(lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
     async def rows(self, query: Select[Any]) -> list[dict[str, Any]]:
         """Return the rows of a query.
@@ -232,10 +234,6 @@ class Store:
             StorageUnavailable: if the catalogue cannot be read in time.
         """
         return await self._rows(query)
-
-    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """Return a connection to read many rows from; it raises as `rows` does."""
-        return self._reading()
 
     async def transact(self, run: Callable[[Connection, Tell], T], *, most_events: int = 0) -> T:
         """Run a function in the writer's thread, in one transaction with the events that tell of it.

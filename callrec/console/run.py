@@ -50,5 +50,4 @@ def _log_to_stderr() -> None:
     if not os.environ.get("JOURNAL_STREAM"):
         form = f"%(asctime)s {form}"
     logging.basicConfig(level=os.environ.get("CALLREC_LOG", "INFO").upper(), format=form, stream=sys.stderr)
-    logging.getLogger("aiosqlite").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)

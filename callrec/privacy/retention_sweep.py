@@ -42,7 +42,7 @@ class Sweep:
 
     @property
     def _rows(self) -> RetentionRows:
-        return RetentionRows(self.stores.catalogue.reading, AUTHORISED)
+        return RetentionRows(self.stores.catalogue.read, AUTHORISED)
 
     async def facts(self) -> AsyncIterator[list[RowFacts]]:
         """Return all rows that are not erased, in the order of their call ids, page by page."""

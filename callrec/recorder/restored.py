@@ -150,8 +150,7 @@ class RestoreGuard:
 
     async def _find_lost(self, ledger: Ledger) -> None:
         live = {kind: list(ids) for kind, ids in ledger.live.items()}
-        async with self.catalogue.reading() as connection:
-            missing = await connection.run_sync(lambda sync: missing_promises(sync, live))
+        missing = await self.catalogue.read(lambda connection: missing_promises(connection, live))
         for kind, ids in missing.items():
             new = [one for one in ids if one not in ledger.lost.get(kind, ())]
             for start in range(0, len(new), _IDS_AN_ENTRY):
@@ -162,8 +161,7 @@ class RestoreGuard:
 
     async def _find_revived(self, ledger: Ledger) -> None:
         """Tell of promises that were lifted and are in force again: they do no harm, but nobody wants them any more."""
-        async with self.catalogue.reading() as connection:
-            in_force = await connection.run_sync(promises_in_force)
+        in_force = await self.catalogue.read(promises_in_force)
         known = {one for ids in ledger.live.values() for one in ids}
         if known.issuperset(one for ids in in_force.values() for one in ids):
             return

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Select
 
 from callrec.catalogue import (
     AmbiguousId,
@@ -400,14 +403,16 @@ async def test_no_search_reads_the_whole_catalogue(tmp_path: Path, query: FindQu
         for position in (None, finding.Position(START, "a" * 36)):
             statement = finding.build(query, keys, position, 101)
             assert statement is not None
-            async with here.catalogue._reading() as connection:
-                text = str(statement.compile(connection.sync_engine, compile_kwargs={"literal_binds": False}))
-                compiled = statement.compile(connection.sync_engine)
-                values = tuple(compiled.construct_params()[name] for name in compiled.positiontup or ())
-                marks = [value if isinstance(value, bytes | int | str) else str(value) for value in values]
-                plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", tuple(marks))
-                lines = [row[3] for row in plan]
+            lines = await here.catalogue.read(partial(_plan, statement))
             assert not [line for line in lines if "TEMP B-TREE" in line or line == "SCAN calls"], lines
+
+
+def _plan(statement: Select[Any], connection: Connection) -> list[str]:
+    """Return how the database walks through the tables."""
+    compiled = statement.compile(connection)
+    values = tuple(compiled.construct_params()[name] for name in compiled.positiontup or ())
+    marks = [value if isinstance(value, bytes | int | str) else str(value) for value in values]
+    return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", tuple(marks))]
 
 
 async def test_an_unknown_call_cannot_be_changed(tmp_path: Path) -> None:

@@ -110,10 +110,13 @@ async def test_nothing_about_parties_walks_through_all_rows(tmp_path: Path, aske
 
         async def explained(query: Select[Any]) -> list[dict[str, Any]]:
             compiled = query.compile(dialect=sqlite.dialect(), compile_kwargs={"render_postcompile": True})
-            async with here.catalogue.reading() as connection:
-                values = {name: compiled.params[name] for name in compiled.params}
-                bound = text(f"EXPLAIN QUERY PLAN {_named(str(compiled), compiled.positiontup or [])}")
-                plans.extend(row.detail for row in await connection.execute(bound, _plain(values)))
+            values = {name: compiled.params[name] for name in compiled.params}
+            bound = text(f"EXPLAIN QUERY PLAN {_named(str(compiled), compiled.positiontup or [])}")
+            plans.extend(
+                await here.catalogue.read(
+                    lambda connection: [row.detail for row in connection.execute(bound, _plain(values))]
+                )
+            )
             return await here.catalogue.rows(query)
 
         reader = PartyReader(explained)

@@ -90,7 +90,7 @@ def ask(connection: Connection, request_id: str, state: str, action: str, about:
 
 def reader(here: House) -> RetentionRows:
     """Return the reader under test."""
-    return RetentionRows(here.catalogue.reading, {"authorised", "executing"})
+    return RetentionRows(here.catalogue.read, {"authorised", "executing"})
 
 
 async def test_a_row_comes_with_all_that_decides(tmp_path: Path) -> None:

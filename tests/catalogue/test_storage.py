@@ -170,8 +170,8 @@ async def test_the_catalogue_keeps_its_promises_to_the_disk(tmp_path: Path) -> N
             "secure_delete": 1,
             "busy_timeout": 5000,
         }
-        async with here.catalogue._reading() as connection:
-            assert (await connection.exec_driver_sql("PRAGMA query_only")).scalar() == 1
+        query_only = await here.catalogue.read(lambda reader: reader.exec_driver_sql("PRAGMA query_only").scalar())
+        assert query_only == 1
     assert (tmp_path / "catalogue.db").stat().st_mode & 0o077 == 0
 
 
