@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.call import Call, Passing, State
+from callrec.calls.call import Passing, State, Waiting
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Reason, reason_of_failure
 from callrec.calls.pausing import PauseKeys
+from callrec.calls.transferring import TransferableCall
 
 _COULD_NOT_ANSWER_NOW = frozenset({408, 481, 491, 500, 503})
 _PLAYING_NOTICE_AT_MOST = frozenset({State.PREPARING, State.ANSWERING, State.ANNOUNCING})
@@ -28,7 +29,7 @@ class Keys:
     """Our own side's codes; None where there are none."""
 
 
-class AnnouncedCall(Call):
+class AnnouncedCall(TransferableCall):
     """A call to which a capture rule applies (LAW-1): nothing is stored before the notice has been heard (NOT-2)."""
 
     def __init__(
@@ -103,7 +104,7 @@ class AnnouncedCall(Call):
         self.state = State.ANNOUNCING
         return [do.PlayNotice()]
 
-    def _set_held(self, side: Side, *, held: bool) -> list[do.Command]:
+    def _set_held(self, side: Side | Waiting, *, held: bool) -> list[do.Command]:
         if held and self.state is State.ANNOUNCING:
             self._why_not = self._why_not or Reason.NOTICE_INCOMPLETE  # NOT-14: nobody listened to all of it
         return super()._set_held(side, held=held)
@@ -140,6 +141,8 @@ class AnnouncedCall(Call):
         return [ending, *self._choose_or_dial()]
 
     def _key(self, event: given.KeyPressed) -> list[do.Command]:
+        if event.side is self._hears_notice:
+            return self._decline_in_repeated_notice(event.side) if event.key == self._opt_out_key else []
         pausing = self._pausing.key(event, recording=self._recording) if self.state is State.CONNECTED else []
         if event.side is not Side.CALLER or pausing:
             return pausing

@@ -27,6 +27,13 @@ class Passing:
     cancelled: bool = False
 
 
+class Waiting(Enum):
+    """For what nothing is stored, beside a party that holds the other."""
+
+    NOTICE = "notice"
+    """A new party hears the notice (NOT-10)."""
+
+
 class State(Enum):
     """Where a call is; the announced way passes through more of these than the transparent one."""
 
@@ -63,7 +70,7 @@ class Call:
         self._kept = False
         """Something is stored, and nothing more will be: the recording ended before the call."""
         self._protected = False
-        self._held: set[Side] = set()
+        self._held: set[Side | Waiting] = set()
         self._passing: Passing | None = None
         self._before_accepting: tuple[bool, Reason | None] = (False, None)
 
@@ -199,7 +206,7 @@ class Call:
 
     # Hold and re-INVITE
 
-    def _set_held(self, side: Side, *, held: bool) -> list[do.Command]:
+    def _set_held(self, side: Side | Waiting, *, held: bool) -> list[do.Command]:
         """Note what a side's offer or answer says, and stop or go on storing when the whole changes."""
         before = bool(self._held)
         (self._held.add if held else self._held.discard)(side)
@@ -209,7 +216,7 @@ class Call:
 
     def _reoffered(self, event: given.Reoffered) -> list[do.Command]:
         side, held = event.side, event.held
-        if self.state is not State.CONNECTED:
+        if self.state is not State.CONNECTED and not event.early:
             return self._accept(side, held=held)
         if self._passing is not None:
             return [do.RefuseReoffer(side, 491)]  # RFC 3261 14.2: the other side's offer is still under way

@@ -61,15 +61,18 @@ class AddStop:
 
 @dataclass(frozen=True, slots=True)
 class PlayTone:
-    """Play a tone to the caller until it is stopped or, where not for ever, ended by `PlayEnded`."""
+    """Play a tone to a party until it is stopped or, where not for ever, ended by `PlayEnded`."""
 
     tone: Tone
     forever: bool = False
+    side: Side = Side.CALLER
 
 
 @dataclass(frozen=True, slots=True)
 class StopPlay:
-    """Stop what plays; no `PlayEnded` follows for it."""
+    """Stop what plays to a party; no `PlayEnded` follows for it."""
+
+    side: Side = Side.CALLER
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +225,44 @@ class RefuseReoffer:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseTransfer:
+    """Refuse a REFER, or an INVITE with Replaces, with this status; nothing changes."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginTransfer:
+    """Accept a REFER and call whom it names; answered by `TargetProgress`, `TargetAnswered` or `TargetFailed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellTransfer:
+    """Tell the transferor how far the transfer has come (NOTIFY with sipfrag, RFC 3515 2.4.5)."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndTransfer:
+    """Give up a transfer: whom it leads to is called no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutThrough:
+    """Let the new party take the place of this one, which is hung up: legs, media, recording, row."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatNotice:
+    """Play the notice of the call to a new party (NOT-10); answered by `PlayEnded`."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End a leg; `reason` becomes its `Reason: Q.850` header, None passes the other leg's on."""
 
@@ -284,6 +325,12 @@ Command = (
     | RepeatSession
     | PassReofferAnswer
     | RefuseReoffer
+    | RefuseTransfer
+    | BeginTransfer
+    | TellTransfer
+    | EndTransfer
+    | PutThrough
+    | RepeatNotice
     | HangUp
     | SetTimer
     | StopTimer

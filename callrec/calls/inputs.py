@@ -28,6 +28,7 @@ class Timer(StrEnum):
     STOP_OFFER = "stop_offer"
     TONE = "tone"
     LONGEST_CALL = "longest_call"
+    TRANSFER = "transfer"
     PAUSE = "pause"
 
 
@@ -129,11 +130,13 @@ class Reoffered:
     """A party sent a re-INVITE; `held` is what its offer says about its audio, None where it changes nothing.
 
     `late`: it made no offer and asks for one; its answer comes with `ReofferAcknowledged`.
+    `early`: the call is not answered, and yet the other party can be asked: both have UPDATE and 100rel (RFC 3311).
     """
 
     side: Side
     held: bool | None
     late: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,46 @@ class ReofferFailed:
 
     side: Side
     status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """A party asks us, by REFER, to put the other through to somebody (RFC 3515)."""
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProgress:
+    """Whom a transfer leads to answered provisionally."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAnswered:
+    """Whom a transfer leads to has answered; `held`: without listening or speaking yet."""
+
+    held: bool = False
+    stopped: bool = False
+    """It is on the stop list, or nobody knows who is."""
+    outside: bool = False
+    """It is an outside party, and has not heard the notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFailed:
+    """Whom a transfer leads to does not take the call."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class LegReplaced:
+    """An INVITE asks to take the place of a party (Replaces, RFC 3891), and may."""
+
+    side: Side
+    target: TargetAnswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +298,11 @@ Input = (
     | ReofferNotAccepted
     | ReofferAnswered
     | ReofferFailed
+    | TransferAsked
+    | TargetProgress
+    | TargetAnswered
+    | TargetFailed
+    | LegReplaced
     | TimerFired
     | Silent
     | RecordingStopped

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
-from callrec.calls.call import Call, State
+from callrec.calls.call import State
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Reason, reason_of_failure
+from callrec.calls.transferring import TransferableCall
 
 
-class TransparentCall(Call):
+class TransparentCall(TransferableCall):
     """A call that is not recorded: no capture rule, a stop, an emergency, or recording is unavailable.
 
     `prepared`: another way has already opened what could be opened; nothing is prepared again.
@@ -53,6 +54,8 @@ class TransparentCall(Call):
                 return self._dial_next()
             case given.DestinationProgress():
                 return [do.PassProgress()]
+            case given.Acknowledged():  # the caller's PRACK: it answers an offer that came in a reliable 18x
+                return self._acknowledge()
             case given.DestinationAnswered(held):
                 return self._answered(held=held)
             case given.DestinationFailed(status):

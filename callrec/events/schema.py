@@ -9,6 +9,7 @@ from typing import Any
 EVENT_TYPES: tuple[tuple[str, str], ...] = (
     ("call", "started"),
     ("call", "answered"),
+    ("call", "transferred"),
     ("call", "one_way_audio"),
     ("call", "ended"),
     ("notice", "completed"),

@@ -288,6 +288,12 @@ class MediaService:
             recording.paused = on
             self._send(call_id, {"t": "pause", "on": on})
 
+    def replace_recorded(self, call_id: str, old: str, new: str) -> None:
+        """Keep another leg of a call on the side of one that was kept (a transfer); before it is linked."""
+        first, second = self._legs.get(old), self._legs.get(new)
+        if (recording := self._recording(call_id)) is not None and first is not None and second is not None:
+            self._send(call_id, recording.replace(first, second))
+
     def seal(self, call_id: str, reason: str = "") -> bool:
         """End a recording and make it durable; return whether there was one. Sealed or RecordingFailed follows."""
         recording = self._recording(call_id)
@@ -343,9 +349,8 @@ class MediaService:
         call.worker.channel.send({**message, "call": call.number})
 
     def _send_open(self, leg: LegState, *, quiet: bool = False) -> None:
-        pair = leg.pair
         message = leg.open_message(time.monotonic_ns(), quiet=quiet)
-        leg.call.worker.channel.send(message, (pair.rtp.fileno(), pair.rtcp.fileno()))
+        leg.call.worker.channel.send(message, (leg.pair.rtp.fileno(), leg.pair.rtcp.fileno()))
 
     def _send_record(self, call: CallState, recording: RecordingState, *, resume: bool) -> None:
         call.worker.channel.send(recording.record_message(call.number, resume=resume))

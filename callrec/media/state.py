@@ -170,6 +170,14 @@ class RecordingState:
             "resume": resume,
         }
 
+    def replace(self, old: LegState, new: LegState) -> Message:
+        """Let another leg take the side of one that was recorded; return the message that says so, but for the call."""
+        if self.outside is old:
+            self.outside = new
+        if self.ours is old:
+            self.ours = new
+        return {"t": "replace", "old": old.number, "new": new.number}
+
     def discard_message(self, call: int) -> Message:
         """Return the message that removes every file of this recording."""
         paths = [str(self.spec.path), str(self.spec.sealed_path)]

@@ -51,6 +51,7 @@ class Taping:
             "pause": self._pause,
             "seal": self._seal,
             "discard": self._discard,
+            "replace": self._replace,
         }
 
     @property
@@ -235,6 +236,19 @@ class Taping:
         self._ending[call] = tape
         tape.chunks.clear()
         self._writer.hand_over([Ending(tape.track, "discard", tuple(message["paths"]))])
+
+    def _replace(self, message: Message, _descriptors: list[int]) -> None:
+        """Let another leg take a side of a recording: a party was put through to somebody else."""
+        tape, sides = self._tapes.get(message["call"]), self._sides.get(message["call"], {})
+        side = sides.pop(message["old"], None)
+        if tape is None or side is None:
+            return
+        sides[message["new"]] = side
+        if (old := self._legs.get(message["old"])) is not None:
+            old.store = None
+        if (leg := self._legs.get(message["new"])) is not None:
+            self._mark_codecs(tape, leg, side)
+            self._attach(leg)
 
     def _stop(self, call: int) -> Tape | None:
         """Keep nothing more of a call."""

@@ -17,6 +17,7 @@ from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header, diverted_onward, passed_headers
 from callrec.recorder.tools import Tools
 from callrec.recorder.work import start
+from callrec.sip.dialog import default_port, transport_of
 from callrec.sip.endpoint import Dial as DialInvite
 from callrec.sip.events import Flow
 from callrec.sip.message import Response
@@ -28,7 +29,6 @@ log = logging.getLogger("callrec.calls")
 RESOLVE_LIMIT_S = 5.0
 _FOLLOWED = frozenset({300, 301, 302})
 """305 names a proxy and is deprecated, 380 another kind of service."""
-_DEFAULT_PORT, _DEFAULT_TLS_PORT = 5060, 5061
 
 
 def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
@@ -95,9 +95,11 @@ async def _dial_one(tools: Tools, call: LiveCall, attempt: int, destination: Des
 
 def is_peers(tools: Tools, uri: Uri) -> bool:
     """Return whether a URI that somebody gave us in a call leads to a peer: nobody makes us call a stranger."""
-    port = uri.port or (_DEFAULT_TLS_PORT if uri.scheme == "sips" else _DEFAULT_PORT)
+    if not uri.is_sip:
+        return False
+    port = uri.port or default_port(transport_of(uri))
     hosts = (uri.host, uri.parameter("maddr") or uri.host)
-    return uri.is_sip and all(tools.driver.peers.knows_host(host, port) for host in hosts)
+    return all(tools.driver.peers.knows_host(host, port) for host in hosts)
 
 
 async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:
@@ -132,6 +134,20 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow) -> None:
     leg.started_at = tools.clock.now()
     tools.driver.endpoint.dial(invite, tools.now)
     tools.driver.flush()
+
+
+def _security(tools: Tools, call: LiveCall, flow: Flow) -> Security:
+    """Return the rule of SRTP towards a destination.
+
+    Raises:
+        SecurityError: where it cannot be kept.
+    """
+    emergency = call.arrival.emergency
+    security = Security.of(tools.driver.peers.match(flow.remote), flow, tools.random, emergency=emergency)
+    offer = call.arrival.incoming.offer
+    if not call.anchored and offer is not None and not emergency:
+        check_untouched(offer, call.caller.security, security)
+    return security
 
 
 def _dial_failed(tools: Tools, call: LiveCall, status: int) -> None:

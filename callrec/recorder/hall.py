@@ -22,11 +22,13 @@ from callrec.recorder.media_events import CALL_MEDIA_EVENTS
 from callrec.recorder.signalling_commands import SIGNALLING_COMMANDS
 from callrec.recorder.sip_events import SIP_EVENTS
 from callrec.recorder.tools import Tools
+from callrec.recorder.transfer_targets import TARGET_EVENTS
+from callrec.recorder.transferring import TRANSFER_COMMANDS
 from callrec.sip import events as sip
 
 log = logging.getLogger("callrec.hall")
 
-_COMMANDS = {**SIGNALLING_COMMANDS, **MEDIA_COMMANDS, **LIFE_COMMANDS}
+_COMMANDS = {**SIGNALLING_COMMANDS, **MEDIA_COMMANDS, **LIFE_COMMANDS, **TRANSFER_COMMANDS}
 _SEAL_NOW_LIMIT_S = 2.0
 
 
@@ -75,8 +77,9 @@ class Hall:
         call = self._by_dialog.get(event.leg)
         if call is None:
             return  # it crossed the end of its call
+        coming = call.transfer is not None and event.leg == call.transfer.leg.sip_id
         try:
-            SIP_EVENTS[type(event)](self._tools, call, event)
+            (TARGET_EVENTS if coming else SIP_EVENTS)[type(event)](self._tools, call, event)
         except Exception:  # at most its own call
             self._give_up(call, type(event).__name__)
 
@@ -178,7 +181,8 @@ class Hall:
         """Find the call by the dialogs of its legs, as they are now."""
         for sip_id in call.dialogs:
             self._by_dialog.pop(sip_id, None)
-        call.dialogs = [call.caller.sip_id, call.destination.sip_id]
+        coming = [] if call.transfer is None else [call.transfer.leg.sip_id]
+        call.dialogs = [call.caller.sip_id, call.destination.sip_id, *coming]
         for sip_id in call.dialogs:
             self._by_dialog[sip_id] = call
 

@@ -24,12 +24,15 @@ _NOBODY_THERE = 'Q.850;cause=102;text="no RTP from either side"'  # recovery on 
 
 def on_leg_stats(call: LiveCall, stats: LegStats) -> None:
     """Keep a leg's counters."""
-    call.leg(call.side_of(stats.leg)).stats = stats
+    if (leg := call.leg_by_id(stats.leg)) is not None:
+        leg.stats = stats
 
 
 def on_leg_quality(_: Tools, call: LiveCall, event: LegQuality) -> None:
     """Keep how a leg sounds; a worker that took over knows less than the one before until it has heard more."""
-    leg = call.leg(call.side_of(event.leg))
+    leg = call.leg_by_id(event.leg)
+    if leg is None:
+        return
     if leg.quality is None or event.jitter_us is not None or event.far_lost is not None:
         leg.quality = event
 

@@ -11,6 +11,7 @@ from callrec.identifiers import new_id
 from callrec.recorder.live_call import LiveCall, PassedInfo
 from callrec.recorder.passed_headers import passed_in_info
 from callrec.recorder.tools import Tools
+from callrec.recorder.transferring import on_refer
 from callrec.sip import events as sip
 from callrec.sip.info_digits import carries_digit, digit_of
 
@@ -25,12 +26,15 @@ _NOT_TO_BE_PASSED = frozenset({401, 407, 408, 481})
 """A challenge is for us, and a 408 or 481 would end the asker's call for the other's fault."""
 
 
-# RFC 3311, 3515: an UPDATE without SDP refreshes; transfers are the PBX's own affair.
+# RFC 3311: an UPDATE without SDP refreshes.
 def on_in_dialog_request(tools: Tools, call: LiveCall, event: sip.InDialogRequest) -> None:
     """Answer another request inside a dialog, or pass it on."""
     method, has_body = event.request.method, bool(event.request.body)
     if method == "INFO":
         _on_info(tools, call, event)
+        return
+    if method == "REFER":
+        on_refer(tools, call, event)
         return
     accepted = (method == "UPDATE" and not has_body) or method in ("NOTIFY", "MESSAGE")
     status = 200 if accepted else 488 if method == "UPDATE" else 603

@@ -124,7 +124,7 @@ def set_timer(tools: Tools, call: LiveCall, command: do.SetTimer) -> None:
 def _limit_s(tools: Tools, call: LiveCall, timer: Timer) -> float:
     route, menu = call.arrival.route, call.arrival.menu
     match timer:
-        case Timer.ANSWER:
+        case Timer.ANSWER | Timer.TRANSFER:
             return route.answer_timeout.total_seconds() if route else 60.0
         case Timer.REPLY:
             return _REPLY_S
@@ -170,6 +170,8 @@ def finish(tools: Tools, call: LiveCall, command: do.Finish) -> None:
 async def _finish(tools: Tools, call: LiveCall, outcome: Outcome) -> None:
     """Seal and release everything, then give the row its one outcome; a failure of the one must not cost the other."""
     ended_at = tools.clock.now()
+    for leg in call.former:
+        tools.driver.endpoint.hang_up(leg.sip_id, tools.now)
     for leg in (call.caller, call.destination):
         leg.ended_at = leg.ended_at or (ended_at if leg.started_at else None)
     try:
@@ -255,7 +257,7 @@ async def _recording_done(call: LiveCall) -> None:
 
 
 def _last_change(tools: Tools, call: LiveCall) -> CallChange:
-    legs = tuple(leg.as_item() for leg in (call.caller, call.destination) if leg.started_at is not None)
+    legs = tuple(leg.as_item() for leg in call.legs())
     change = CallChange(legs=legs, notice=call.notice_evidence)
     recording = call.recording
     if recording is None or recording.discarded:

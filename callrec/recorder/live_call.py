@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from callrec.recorder.arrival import Arrival
     from callrec.recorder.recording import LiveRecording
     from callrec.recorder.rows import Row
+    from callrec.recorder.transfer import LiveTransfer
     from callrec.sip.events import Reoffered
     from callrec.sip.message import Response
     from callrec.vault.keyring import CallKeys
@@ -88,6 +89,12 @@ class LiveCall:
     """Who may still be called."""
     trying: Destination | None = None
     """Who was called last."""
+    transfer: LiveTransfer | None = None
+    """A transfer under way."""
+    former: list[Leg] = field(default_factory=list)
+    """Legs of parties that transferred the call and are in it no longer, the oldest first."""
+    repeated_notice: str | None = None
+    """The play of the notice that a new party hears (NOT-10)."""
     attempt: int = 0
     """How often somebody was to be called: what was found out for an earlier time is of no use."""
     diverted: tuple[tuple[str, str], ...] = ()
@@ -121,6 +128,26 @@ class LiveCall:
     def side_of(self, leg_id: str) -> Side:
         """Return the side of a leg."""
         return Side.CALLER if leg_id in (self.caller.id, self.caller.sip_id) else Side.DESTINATION
+
+    def leg_by_id(self, leg_id: str) -> Leg | None:
+        """Return the leg that media knows by this id, also one that is to come or has left."""
+        coming = [] if self.transfer is None else [self.transfer.leg]
+        return next((leg for leg in (self.caller, self.destination, *coming, *self.former) if leg.id == leg_id), None)
+
+    def legs(self) -> list[Leg]:
+        """Return every leg there was, in the order in which they began."""
+        begun = [leg for leg in (self.caller, self.destination, *self.former) if leg.started_at is not None]
+        return sorted(begun, key=lambda leg: leg.started_at or self.started_at)
+
+    def replace_leg(self, leg: Leg) -> Leg:
+        """Let a new leg take its side; return the one that had it."""
+        old = self.leg(leg.side)
+        self.former.append(old)
+        if leg.side is Side.CALLER:
+            self.caller = leg
+        else:
+            self.destination = leg
+        return old
 
     @property
     def outside(self) -> Leg:

@@ -79,17 +79,17 @@ def _play_prompt(tools: Tools, call: LiveCall, sources: Sources | None) -> None:
 
 
 def play_tone(tools: Tools, call: LiveCall, command: do.PlayTone) -> None:
-    """Play a tone: ringback until it is stopped, another for at most ten seconds."""
+    """Play a tone to a party: ringback until it is stopped, another for at most ten seconds."""
     call.play_id = new_id(tools.random)
     maximum = None if command.forever else _LONGEST_TONE_MS // 2
     play = Play(call.play_id, PlayKind.TONE, tools.prompts.tone(command.tone), loop=True, maximum_ms=maximum)
-    tools.media.play(call.caller.id, play)
+    tools.media.play(call.leg(command.side).id, play)
 
 
-def stop_play(tools: Tools, call: LiveCall, _: do.StopPlay) -> None:
+def stop_play(tools: Tools, call: LiveCall, command: do.StopPlay) -> None:
     """Stop what plays; the evidence of a notice that was cut short still comes and is kept."""
     call.play_id = None
-    tools.media.stop_play(call.caller.id)
+    tools.media.stop_play(call.leg(command.side).id)
 
 
 def link(tools: Tools, call: LiveCall, command: do.Link) -> None:

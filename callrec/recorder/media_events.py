@@ -24,18 +24,22 @@ from callrec.recorder.evidence import notice_evidence
 from callrec.recorder.hearing import on_confirmed, on_leg_quality
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.tools import Tools
+from callrec.recorder.transferring import note_repeated_notice
 
 log = logging.getLogger("callrec.calls")
 
 
 def on_digit(tools: Tools, call: LiveCall, event: Digit) -> None:
     """A party pressed a key."""
-    tools.feed(call, given.KeyPressed(call.side_of(event.leg), event.digit))
+    if event.leg in (call.caller.id, call.destination.id):
+        tools.feed(call, given.KeyPressed(call.side_of(event.leg), event.digit))
 
 
 def on_played(tools: Tools, call: LiveCall, event: Played) -> None:
     """A notice, prompt or tone ended; the evidence of a notice is kept whatever came of it (NOT-13)."""
-    if event.kind == "notice" and call.notice is not None:
+    if event.play_id == call.repeated_notice:
+        note_repeated_notice(call, event)
+    elif event.kind == "notice" and call.notice is not None:
         call.notice_evidence = notice_evidence(call.notice, event, event.leg)
         call.notice_playing = False
         call.notice_ended.set()

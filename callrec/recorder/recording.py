@@ -56,6 +56,11 @@ class LiveRecording:
         self.pause = pause
         self._note(now)
 
+    def note_transfer(self, now: float) -> None:
+        """Mark on the time line that a new party speaks from now on."""
+        if self.pause is None and not self.held:
+            self.timeline.change(now, RECORDED, "transfer")
+
     def _note(self, now: float) -> None:
         """Say what the time line shows from now on: a pause in a hold is a pause, and after it the hold goes on."""
         if self.pause is not None:

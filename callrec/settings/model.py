@@ -51,6 +51,7 @@ from callrec.settings.types import (
     Size,
     Source,
     Switch,
+    SwitchOrDefault,
     Text,
     TimeZone,
     Word,
@@ -211,6 +212,9 @@ class Peer(Section):
     called_number_source: CalledNumberSource = Field(
         default=CalledNumberSource.REQUEST_URI,
         description="Where the called number stands: request_uri, to or p_called_party_id.",
+    )
+    allow_refer: SwitchOrDefault = Field(
+        default=None, description="It may transfer calls, by REFER or Replaces; absent: role pbx may, role trunk not."
     )
     options_seconds: Seconds = Field(
         default=0,

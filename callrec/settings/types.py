@@ -116,6 +116,7 @@ WordOrEmpty = Annotated[
     Field(title="name or nothing"),
 ]
 Switch = Annotated[bool, Strict(), Field(title="true or false")]
+SwitchOrDefault = Annotated[bool | None, Strict(), Field(title="true or false")]
 Count = Annotated[int, Strict(), Field(ge=1), Field(title="whole number")]
 Percent = Annotated[int, Strict(), Field(ge=0, le=100), Field(title="whole number, 0 to 100")]
 Seconds = Annotated[int, Strict(), Field(ge=0), Field(title="seconds")]

@@ -237,6 +237,10 @@ class Driver:
             self._tls.expect(flow.remote, uri.host)
         return flow
 
+    def is_ours(self, host: str, port: int) -> bool:
+        """Whether a host and port in a URI name one of our listening places."""
+        return self._routes.is_ours(host, port)
+
     def route_local(self, host: str) -> str:
         """Return the address of ours that leads to an IP address, for `bind` and `advertise` left empty.
 

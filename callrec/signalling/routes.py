@@ -37,6 +37,22 @@ class Routes:
         """Whether a source may speak to us: a peer, or a host we have called ourselves and who may answer."""
         return self.peers.is_known(address) or address.host in self._destinations
 
+    def is_ours(self, host: str, port: int) -> bool:
+        """Whether a host and port in a URI name one of our listening places; no name is looked up."""
+        if host.lower() == self.advertised.lower():
+            return any(place.address.port == port for place in self.places)
+        return is_literal(host) and any(self._listens(place.address, host, port) for place in self.places)
+
+    def _listens(self, place: Address, host: str, port: int) -> bool:
+        if place.port != port or family_of(place.host) != family_of(host):
+            return False
+        if not ip_address(place.host).is_unspecified:
+            return place.host == host
+        try:
+            return self.local_address(host) == host
+        except OSError:
+            return False
+
     def local_address(self, host: str) -> str:
         """Return the address of ours that leads to an IP address.
 

@@ -20,6 +20,10 @@ _SPEAKING = frozenset({LegState.ANSWERED, LegState.CONFIRMED, LegState.OFFERED})
 """States in which both sides have a dialog that requests may go in."""
 
 
+_NAMES_CONTACT = frozenset({"NOTIFY", "REFER"})
+"""Requests that refresh the target of a dialog or begin a subscription (RFC 6665 8.2.1, RFC 3515 2.2)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the user knows a request of ours by; it owns the transaction."""
@@ -41,6 +45,8 @@ class Asking:
         core, dialog = self._core, leg.dialog
         if dialog is None or leg.state not in _SPEAKING:
             return False
+        if method in _NAMES_CONTACT:
+            headers = (core.contact(dialog.flow), *headers)
         number = dialog.local_cseq + 1
         leg.dialog = replace(dialog, local_cseq=number)
         request, branch, flow = core.request_in(leg.dialog, CSeq(number, method), headers, body)

@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "events.md"
 CONTRACT = [
     "call/started",
     "call/answered",
+    "call/transferred",
     "call/one_way_audio",
     "call/ended",
     "notice/completed",
@@ -95,6 +96,7 @@ DATA: dict[str, dict[str, Any]] = {
     "call": ITEM,
     "notice": ITEM,
     "recording": ITEM,
+    "call/transferred": {**ITEM, "flags": ["transferred"]},
     "call/one_way_audio": {**ITEM, "flags": ["one_way_audio"], "leg_id": "a", "side": "ours", "over": False},
     "recording/gap": {**ITEM, "start_ms": 1000, "end_ms": 2000, "reason": "disk_slow"},
     "recording/paused": {**ITEM, "by": "alice", "purpose": "card_payment", "at_ms": 1000},

@@ -52,6 +52,7 @@ class FakeRecording:
     paused: bool = False
     ending: str = ""
     spans: list[tuple[float, bool]] = field(default_factory=list)
+    replaced: list[tuple[str, str]] = field(default_factory=list)
 
 
 class MediaDouble:
@@ -185,6 +186,12 @@ class MediaDouble:
         if (recording := self.recordings.get(call_id)) is not None and not recording.ending:
             recording.paused = on
             self._later(0.01, RecordingPaused(call_id, on))
+
+    def replace_recorded(self, call_id: str, old: str, new: str) -> None:
+        assert {old, new} <= self.legs.keys(), "both legs are open"
+        self.asked.append(("replace", old, new))
+        if call_id in self.recordings and not self.recordings[call_id].ending:
+            self.recordings[call_id].replaced.append((old, new))
 
     def seal(self, call_id: str, reason: str = "") -> bool:
         recording = self.recordings.get(call_id)

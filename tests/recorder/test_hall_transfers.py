@@ -1,0 +1,329 @@
+"""Transfers between real endpoints: REFER and Replaces from the PBX, one recording with a leg for every party."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callrec.sip import events as sip
+from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
+from tests.support.joined import Phone
+from tests.support.stories import Talk, connect, connect_transparent
+from tests.support.virtual_time import virtual
+
+COLLEAGUE = sdp("8 101", port=6000, host=OTHER_PBX)
+OUTSIDER = "07700900999"
+
+
+class Transferor:
+    """The PBX with a call, as it transfers it: it answers our NOTIFYs and remembers what they said."""
+
+    def __init__(self, house: HallHouse, talk: Talk, phone: Phone | None = None, leg: str = "") -> None:
+        self.house, self.phone, self.leg = house, phone or house.pbx, leg or talk.inside
+        self.told: list[str] = []
+        self.states: list[str] = []
+        self.events: list[str] = []
+        self.phone.react = self._react
+
+    def _react(self, event: sip.Event) -> bool:
+        if not isinstance(event, sip.InDialogRequest) or event.request.method != "NOTIFY":
+            return False
+        self.told.append(event.request.body.decode().split("\r\n")[0])
+        self.states.append(event.request.headers.get("Subscription-State") or "")
+        self.events.append(event.request.headers.get("Event") or "")
+        assert event.request.headers.get("Contact"), "RFC 6665 8.2.1"
+        self.phone.endpoint.respond(event.token, 200, self.house.now)
+        return True
+
+    async def refer(self, to: str, *more: tuple[str, str]) -> Any:
+        """Send a REFER, and return the answer to it."""
+        headers = (("Refer-To", to), *more)
+        assert self.phone.endpoint.ask(self.leg, "REFER", "t", self.house.now, headers=headers)
+        return (await self.phone.await_event(sip.Replied)).response
+
+
+async def colleague_takes_it(house: HallHouse, phone: Phone | None = None, answer: bytes = COLLEAGUE) -> Talk:
+    """Let whom the call is put through to ring and answer."""
+    phone = phone or house.other_pbx
+    incoming = await phone.await_event(sip.IncomingCall)
+    talk = Talk("", incoming.leg, incoming.request, incoming.offer)
+    phone.endpoint.ring(incoming.leg, house.now)
+    await house.settle(2.0)
+    phone.endpoint.answer(incoming.leg, answer, house.now)
+    await phone.await_event(sip.Acknowledged)
+    await house.settle(0.2)
+    return talk
+
+
+async def end(house: HallHouse, talk: Talk, outcome: str = "complete") -> None:
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check(outcome)
+
+
+def linked(house: HallHouse) -> tuple[str | None, str | None]:
+    """Return whom the caller hears, and who hears the caller."""
+    call = house.call
+    return house.media.legs[call.caller.id].peer, house.media.legs[call.destination.id].peer
+
+
+@virtual
+async def test_sip_9_a_blind_transfer_is_carried_out_and_stays_one_recording() -> None:
+    """RFC 3515: 202, NOTIFY 100, 180, 200, then BYE; the new party is a leg of the same call."""
+    house = HallHouse()
+    talk = await connect(house)
+    first = house.call.destination.id
+    transferor = Transferor(house, talk)
+    response = await transferor.refer(f"<sip:202@{OTHER_PBX}>", ("Referred-By", f"<sip:201@{PBX}>"))
+    assert response.status == 202
+    assert linked(house)[0] == first, "the old parties talk until the new one answers"
+    new = await colleague_takes_it(house)
+    assert new.invite.headers.get("Referred-By") == f"<sip:201@{PBX}>"
+    assert "Alice" in str(new.invite.from_), "the colleague sees the caller"
+    assert transferor.told == ["SIP/2.0 100 Trying", "SIP/2.0 180 Ringing", "SIP/2.0 200 OK"]
+    assert transferor.states[-1].startswith("terminated")
+    assert len(set(transferor.events)) == 1
+    assert transferor.events[0].startswith("refer;id=")
+    await house.pbx.await_event(sip.HungUp)
+    second = house.call.destination.id
+    assert linked(house) == (second, house.call.caller.id)
+    assert house.media.recordings[house.call.call_id].replaced == [(first, second)]
+    assert first not in house.media.legs, "its port is closed"
+    await house.settle(5.0)
+    await end(house, talk)
+    item = house.item()
+    assert [leg["leg_id"] for leg in item.change.legs] == [house.admitted[0].caller.id, first, second]
+    assert all(leg["ended_at"] for leg in item.change.legs)
+    assert "transferred" in item.change.add_flags
+    assert "call/transferred" in item.events
+    assert [segment["reason"] for segment in item.change.segments] == [None, "transfer"]
+
+
+@virtual
+async def test_sip_9_the_transferor_leaves_at_once_and_the_caller_hears_ringing() -> None:
+    """A blind transfer as most telephones do it: BYE follows the 202."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(f"<sip:202@{OTHER_PBX}>")
+    house.pbx.endpoint.hang_up(talk.inside, house.now)
+    await house.settle(0.5)
+    assert house.media.recordings[house.call.call_id].held
+    play = house.media.legs[house.call.caller.id].play
+    assert play is not None
+    assert play.loop
+    await colleague_takes_it(house)
+    assert house.media.legs[house.call.caller.id].play is None
+    assert not house.media.recordings[house.call.call_id].held
+    await end(house, talk)
+    states = [segment["state"] for segment in house.item().change.segments]
+    assert states == ["recorded", "hold", "recorded"]
+
+
+@pytest.mark.parametrize("status", [486, 404, 603])
+@virtual
+async def test_sip_9_a_failed_transfer_is_told_and_the_call_goes_on(status: int) -> None:
+    """RFC 3515: the final NOTIFY says why; nothing has changed for the caller."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(f"<sip:202@{OTHER_PBX}>")
+    incoming = await house.other_pbx.await_event(sip.IncomingCall)
+    house.other_pbx.endpoint.reject(incoming.leg, status, house.now)
+    await house.settle(1.0)
+    assert transferor.told[-1].startswith(f"SIP/2.0 {status} ")
+    assert transferor.states[-1].startswith("terminated")
+    assert linked(house)[0] == house.call.destination.id
+    assert len([leg for leg in house.media.legs.values() if leg.call_id == house.call.call_id]) == 2
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_nobody_answers_a_transfer_in_time() -> None:
+    """The limit is that of the route; whoever rings is told that it is over."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(f"<sip:202@{OTHER_PBX}>")
+    incoming = await house.other_pbx.await_event(sip.IncomingCall)
+    house.other_pbx.endpoint.ring(incoming.leg, house.now)
+    await house.other_pbx.await_event(sip.Cancelled)
+    await house.settle(1.0)
+    assert transferor.told[-1] == "SIP/2.0 408 Request Timeout"
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_a_trunk_may_not_transfer() -> None:
+    """A REFER from the outside is refused with 603, unless `allow_refer` says otherwise."""
+    house = HallHouse()
+    talk = await connect(house)
+    outside = Transferor(house, talk, house.trunk, talk.outside)
+    assert (await outside.refer(f"<sip:202@{OTHER_PBX}>")).status == 603
+    await end(house, talk)
+    peers = [{**TABLES["peer"][0], "allow_refer": True}, {**TABLES["peer"][1], "allow_refer": False}]
+    house = HallHouse(peer=peers)
+    talk = await connect(house)
+    assert (await Transferor(house, talk).refer(f"<sip:202@{OTHER_PBX}>")).status == 603
+    await end(house, talk)
+
+
+@pytest.mark.parametrize(
+    ("refer_to", "status"),
+    [("<mailto:a@b>", 416), ("nothing", 400), (f"<sip:1@{PBX};method=BYE>", 416), ("<http://a/>", 416)],
+)
+@virtual
+async def test_sip_15_a_refer_that_names_nobody_is_refused(refer_to: str, status: int) -> None:
+    """RFC 3515 2.4.2: never a crash, and nobody is called."""
+    house = HallHouse()
+    talk = await connect(house)
+    assert (await Transferor(house, talk).refer(refer_to)).status == status
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_a_stranger_is_never_called_its_user_part_takes_the_routes() -> None:
+    """Refer-To names hosts of the PBX's world: what is no peer's is dialled as a number."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(f"<sip:{OUTSIDER}@192.0.2.1>")
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    assert str(incoming.request.uri) == f"sip:{OUTSIDER}@{TRUNK}"
+    house.trunk.endpoint.reject(incoming.leg, 486, house.now)
+    await house.settle(1.0)
+    assert not house.wire.strangers
+    await end(house, talk)
+
+
+@virtual
+async def test_rfc_4488_norefersub_means_no_notify() -> None:
+    """The transferor does not want to hear how it went."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    response = await transferor.refer(f"<sip:202@{OTHER_PBX}>", ("Refer-Sub", "false"))
+    assert (response.status, response.headers.get("Refer-Sub")) == (202, "false")
+    await colleague_takes_it(house)
+    assert transferor.told == []
+    await end(house, talk)
+
+
+@virtual
+async def test_not_10_an_outside_party_hears_the_notice_before_it_is_recorded() -> None:
+    """NOT-10: transfer out by the routes; its audio is stored only after the whole notice."""
+    house = HallHouse()
+    talk = await connect(house)
+    evidence = house.call.notice_evidence
+    await Transferor(house, talk).refer(f"<sip:{OUTSIDER}@{RECORDER}>")
+    await colleague_takes_it(house, house.trunk, sdp("8 101", port=7000, host=TRUNK))
+    call = house.call
+    assert house.media.recordings[call.call_id].held
+    play = house.media.legs[call.destination.id].play
+    assert play is not None
+    assert play.kind.value == "notice"
+    await house.settle(6.0)
+    assert not house.media.recordings[call.call_id].held
+    assert linked(house) == (call.destination.id, call.caller.id)
+    assert call.notice_evidence is evidence, "what the caller heard stays what is proven"
+    await end(house, talk)
+    assert "notice_repeated" in house.item().change.add_flags
+
+
+@virtual
+async def test_not_10_an_outside_party_that_misses_the_notice_is_not_recorded() -> None:
+    """NOT-3: the recording ends, with what was stored before; the call goes on."""
+    house = HallHouse()
+    talk = await connect(house)
+    house.media.notice_completes = False
+    await Transferor(house, talk).refer(f"<sip:{OUTSIDER}@{RECORDER}>")
+    await colleague_takes_it(house, house.trunk, sdp("8 101", port=7000, host=TRUNK))
+    await house.settle(6.0)
+    assert not house.call.machine.is_recording
+    assert linked(house)[0] == house.call.destination.id
+    await end(house, talk, "cut")
+
+
+@virtual
+async def test_law_39_a_stop_listed_new_party_ends_the_recording() -> None:
+    """LAW-39: the call goes on, nothing more of it is stored."""
+    house = HallHouse()
+    talk = await connect(house)
+    house.stop("+447700900999")
+    await Transferor(house, talk).refer(f"<sip:{OUTSIDER}@{RECORDER}>")
+    await colleague_takes_it(house, house.trunk, sdp("8 101", port=7000, host=TRUNK))
+    assert not house.call.machine.is_recording
+    assert house.media.legs[house.call.destination.id].play is None, "no notice of a recording that is not made"
+    await end(house, talk, "cut")
+
+
+@virtual
+async def test_rfc_3891_replaces_for_a_dialog_of_the_pbx_goes_through_unchanged() -> None:
+    """Attended transfer whose consultation lives inside the PBX: it knows the dialog, we pass the values on."""
+    house = HallHouse()
+    talk = await connect(house)
+    await Transferor(house, talk).refer(f"<sip:202@{OTHER_PBX}?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2>")
+    new = await colleague_takes_it(house)
+    assert new.invite.headers.get("Replaces") == "a@b;to-tag=1;from-tag=2"
+    assert "?" not in str(new.invite.uri)
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_calls_that_are_not_recorded_are_transferred_too() -> None:
+    """The transparent way; also by the side that called, towards its own colleague."""
+    house = HallHouse()
+    talk = await connect_transparent(house)
+    await Transferor(house, talk).refer(f"<sip:202@{OTHER_PBX}>")
+    await colleague_takes_it(house)
+    assert linked(house)[0] == house.call.destination.id
+    await end(house, talk, "no_capture_rule")
+
+
+@virtual
+async def test_sip_9_the_pbx_that_called_out_puts_the_outside_party_through() -> None:
+    """The caller's leg is the one that is replaced; the outside party stays."""
+    house = HallHouse()
+    leg = house.dial(OUTSIDER, sdp("8 101", port=5000, host=PBX), by=house.pbx)
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
+    await house.pbx.await_event(sip.Answered)
+    await house.settle(0.2)
+    transferor = Transferor(house, Talk(""), house.pbx, leg)
+    assert (await transferor.refer(f"<sip:202@{OTHER_PBX}>")).status == 202
+    new = await colleague_takes_it(house)
+    assert OUTSIDER in str(new.invite.from_), "the colleague sees who waits"
+    assert transferor.told[-1] == "SIP/2.0 200 OK"
+    assert linked(house) == (house.call.destination.id, house.call.caller.id)
+    house.trunk.endpoint.hang_up(incoming.leg, house.now)
+    await house.check("no_capture_rule")
+
+
+@pytest.mark.parametrize("when", [0.0, 0.005, 0.015, 0.025, 0.05, 1.0])
+@virtual
+async def test_whatever_crosses_a_transfer_leaves_nothing_behind(when: float) -> None:
+    """The caller leaves at any moment of it: one end, every leg and port closed."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    transferor.phone.endpoint.ask(
+        talk.inside, "REFER", "t", house.now, headers=(("Refer-To", f"<sip:202@{OTHER_PBX}>"),)
+    )
+    await house.settle(when)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("complete")
+
+
+@virtual
+async def test_two_transfers_in_a_row_are_two_new_legs() -> None:
+    """Every party is a leg; the colleague transfers back."""
+    house = HallHouse()
+    talk = await connect(house)
+    await Transferor(house, talk).refer(f"<sip:202@{OTHER_PBX}>")
+    new = await colleague_takes_it(house)
+    again = Transferor(house, Talk(""), house.other_pbx, new.inside)
+    await again.refer(f"<sip:201@{PBX}>")
+    await colleague_takes_it(house, house.pbx, sdp("8 101", port=5002, host=PBX))
+    assert again.told[-1] == "SIP/2.0 200 OK"
+    await end(house, talk)
+    assert len(house.item().change.legs) == 4
