@@ -28,6 +28,7 @@ COMMANDS = {
     "hold": Lazy("hold:hold", "Keep calls from every erasure, for a legal claim or a request for access."),
     "restriction": Lazy("hold:restriction", "Keep calls unused at a person's wish."),
     "audit": Lazy("audit:audit", "Read who did what, and check that nobody has changed it since."),
+    "integrate": Lazy("integrate:integrate", "Print what a PBX or proxy needs to send calls through this recorder."),
     "setup": Lazy("setup:setup", "Ask what a privacy notice leaves open, and write it into the configuration."),
     "keys": Lazy("keys:keys", "Make, check, rotate and back up the keys of the store."),
     "notice": Lazy("notices:notice", "List recording notices and take new ones in."),

@@ -1,0 +1,123 @@
+"""Texts of `callrec integrate`: templates beside this file, filled with the addresses of the configuration."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from importlib.resources import files
+from ipaddress import ip_address
+from string import Template
+from typing import TYPE_CHECKING
+
+from callrec.errors import ExitCode, OperatorError
+from callrec.settings import PeerRole, Transport
+from callrec.settings.values import bracketed, split_host_port
+from callrec.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from callrec.settings import Peer, Settings
+
+_SIP_PORT = 5060
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a machine hears SIP over UDP."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as it stands in a SIP URI."""
+        return f"{bracketed(self.host)}:{self.port}"
+
+
+def integration(
+    settings: Settings, system: str, *, pbx: str | None = None, trunk: str | None = None, edge: str | None = None
+) -> str:
+    """Return the configuration text for a PBX or proxy.
+
+    Raises:
+        OperatorError: if it is not clear which peer is meant, or where a machine is; says which option tells it.
+    """
+    inside = _place_of(settings, _the_peer(settings, PeerRole.PBX, pbx))
+    outside = _place_of(settings, _the_peer(settings, PeerRole.TRUNK, trunk))
+    ours = _own_place(settings, inside.host)
+    proxy = _read_edge(edge) if edge else Place(ours.host, _SIP_PORT)
+    names = {
+        "organisation": settings.org.name,
+        "callrec": str(ours),
+        "callrec_host": bracketed(ours.host),
+        "callrec_port": str(ours.port),
+        "pbx": str(inside),
+        "pbx_host": bracketed(inside.host),
+        "pbx_port": str(inside.port),
+        "trunk": str(outside),
+        "trunk_host": bracketed(outside.host),
+        "trunk_port": str(outside.port),
+        "edge": str(proxy),
+        "edge_host": bracketed(proxy.host),
+        "edge_port": str(proxy.port),
+    }
+    template = files("callrec.console").joinpath("integrations", f"{system}.txt").read_text(encoding="utf-8")
+    return Template(template).substitute(names)
+
+
+def _the_peer(settings: Settings, role: PeerRole, name: str | None) -> Peer:
+    peers = [peer for peer in settings.peer if peer.role is role and name in {None, peer.name}]
+    if len(peers) == 1:
+        return peers[0]
+    known = ", ".join(peer.name for peer in settings.peer if peer.role is role) or "none"
+    found = f"--{role.value} {name}" if name else f"{len(peers)} peers of role {role.value}"
+    message = f"found {found}, expected one of the configured: {known}; choose it with --{role.value} NAME"
+    raise OperatorError(message, exit_code=ExitCode.USAGE)
+
+
+def _place_of(settings: Settings, peer: Peer) -> Place:
+    """Return where a peer hears SIP: a route's destination that is its own, else its first address."""
+    places = [
+        Place(uri.host, uri.port or _SIP_PORT)
+        for route in settings.route
+        for uri in map(Uri.parse, route.destination)
+        if any(_is_at(address.network, uri.host) or address.name == uri.host for address in peer.addresses)
+    ]
+    if places:
+        return places[0]
+    for address in peer.addresses:
+        if address.name:
+            return Place(address.name, address.port or _SIP_PORT)
+        if address.network is not None and address.network.prefixlen == address.network.max_prefixlen:
+            return Place(str(address.network.network_address), address.port or _SIP_PORT)
+    message = f"peer {peer.name} has no single address; add it to its `addresses`, beside the networks"
+    raise OperatorError(message, exit_code=ExitCode.USAGE)
+
+
+def _is_at(network: object, host: str) -> bool:
+    try:
+        return network is not None and ip_address(host) in network  # type: ignore[operator]
+    except ValueError:
+        return False
+
+
+def _own_place(settings: Settings, far: str) -> Place:
+    """Return our address as a peer is told it."""
+    place = next((one for one in settings.sip.listen if one.transport is Transport.UDP), settings.sip.listen[0])
+    if settings.sip.advertise:
+        return Place(settings.sip.advertise, place.port)
+    if not ip_address(place.host).is_unspecified:
+        return Place(place.host, place.port)
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in far else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((far, 9))
+            return Place(str(probe.getsockname()[0]), place.port)
+    except OSError:
+        message = f"no route leads to {far}: set [sip] advertise to the address at which it reaches this machine"
+        raise OperatorError(message, exit_code=ExitCode.CONFIGURATION) from None
+
+
+def _read_edge(text: str) -> Place:
+    try:
+        host, port = split_host_port(text)
+    except ValueError as error:
+        raise OperatorError(f"--edge {text}: expected {error}", exit_code=ExitCode.USAGE) from None
+    return Place(host, port or _SIP_PORT)
