@@ -15,6 +15,7 @@ from callrec.clock import kept_by_time_server
 from callrec.console.backup_checks import backup_findings
 from callrec.console.findings import Finding, Patient, State, Status
 from callrec.console.keyring import CATALOGUE, KEYRING, open_keyring
+from callrec.console.network_checks import NETWORK_CHECKS
 from callrec.errors import CallrecError
 from callrec.settings import Transport
 
@@ -197,7 +198,7 @@ def _setup(patient: Patient) -> Iterator[Finding]:
 
     found = list(reminders(patient.settings))
     for text in found:
-        yield Finding("setup", "warning", text, f"callrec --config {patient.config} setup --again")
+        yield Finding("setup", "warning", text, f"callrec --config {patient.config} setup")
     if not found:
         yield Finding("setup", "ok", "all that the privacy notice leaves open is decided")
 
@@ -220,6 +221,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _sip_ports,
     _rtp_ports,
     _descriptors,
+    *NETWORK_CHECKS,
     _broker,
     _clock,
     backup_findings,

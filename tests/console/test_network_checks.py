@@ -1,0 +1,159 @@
+"""The doctor and the network: peers that answer, RTP that arrives, names, addresses and certificates."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from callrec.console import network_checks
+from callrec.console.findings import Finding, Patient
+from callrec.console.network_checks import (
+    address_findings,
+    certificate_findings,
+    name_findings,
+    peer_findings,
+    rtp_findings,
+)
+from callrec.settings import load
+
+ADVERTISED = '[sip]\nadvertise = "198.51.100.7"\n[rtp]\nadvertise = "198.51.100.7"\n'
+
+
+def patient(folder: Path, text: str) -> Patient:
+    """Return a configuration to examine."""
+    file = folder / "callrec.toml"
+    file.write_text('[paths]\nstate = "state"\nrecordings = "recordings"\n' + text)
+    return Patient(load(file, {}), file, None)
+
+
+def pbx(*addresses: str, destination: str = "sip:127.0.0.1:5060") -> str:
+    listed = ", ".join(f'"{address}"' for address in addresses)
+    return f'[[peer]]\nname = "pbx"\naddresses = [{listed}]\nrole = "pbx"\n[[route]]\ndestination = "{destination}"\n'
+
+
+def at(port: int) -> str:
+    """Return a PBX on this machine to which calls go at a port."""
+    return pbx("127.0.0.1", destination=f"sip:127.0.0.1:{port}")
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[int]:
+    """Listen on a port and give everybody this answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        far.settimeout(5.0)
+
+        def run() -> None:
+            _, source = far.recvfrom(65535)
+            far.sendto(answer, source)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield far.getsockname()[1]
+        thread.join(5)
+
+
+def only(findings: Iterator[Finding]) -> Finding:
+    (found,) = findings
+    return found
+
+
+def test_sip_11_a_peer_that_answers_options_is_well(tmp_path: Path) -> None:
+    """It is asked where calls to it go; any SIP response says that it is there."""
+    with answering(b"SIP/2.0 405 Method Not Allowed\r\n\r\n") as port:
+        found = only(peer_findings(patient(tmp_path, at(port))))
+    assert (found.state, found.check) == ("ok", "peers")
+    assert f"pbx at 127.0.0.1:{port} answers OPTIONS" in found.found
+
+
+def test_a_peer_that_does_not_answer_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Nothing listens, nothing answers, or no SIP comes back: each is said."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        silent = only(peer_findings(patient(tmp_path, at(deaf.getsockname()[1]))))
+    assert (silent.state, "no answer" in silent.found) == ("warning", True)
+    assert silent.mend is not None
+    assert silent.mend.startswith("ping ")
+    closed = only(peer_findings(patient(tmp_path, at(9))))
+    assert "nothing listens" in closed.found
+    with answering(b"HTTP/1.1 400") as port:
+        other = only(peer_findings(patient(tmp_path, at(port))))
+    assert "no SIP" in other.found
+
+
+def test_a_network_of_peers_is_not_scanned(tmp_path: Path) -> None:
+    """A peer of which only a network is known is not asked: no packet to those who may be strangers."""
+    assert list(peer_findings(patient(tmp_path, pbx("127.0.0.0/24")))) == []
+
+
+def test_rtp_sent_to_ourselves_arrives(tmp_path: Path) -> None:
+    """Fifty packets, counted; an address that is not ours is named with the command that shows ours."""
+    well = only(rtp_findings(patient(tmp_path, pbx("127.0.0.1"))))
+    assert well.state == "ok"
+    assert well.found.startswith("50 of 50 packets arrived on 127.0.0.1")
+    failed = only(rtp_findings(patient(tmp_path, '[rtp]\nbind = "192.0.2.99"\n' + pbx("127.0.0.1"))))
+    assert (failed.state, failed.mend is not None and failed.mend.startswith("ip address")) == ("failed", True)
+
+
+def test_a_name_that_is_not_found_fails(tmp_path: Path) -> None:
+    """Calls depend on it."""
+    found = list(name_findings(patient(tmp_path, pbx("127.0.0.1", "pbx.invalid", destination="sip:localhost:5062"))))
+    assert [(one.state, one.found.split()[0]) for one in found] == [("ok", "localhost"), ("failed", "pbx.invalid")]
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [("", "warning"), ('[sip]\nadvertise = "198.51.100.7"\n[rtp]\nadvertise = "198.51.100.7"\n', "ok")],
+)
+def test_sip_13_a_private_address_is_not_told_to_a_public_peer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, state: str
+) -> None:
+    """Behind NAT the public address must be configured, in SIP and in SDP."""
+    monkeypatch.setattr(network_checks, "_local_for", lambda _: "10.0.0.5")
+    found = only(address_findings(patient(tmp_path, more + pbx("9.9.9.9"))))
+    assert found.state == state
+    assert ("behind NAT" in found.found) == (state == "warning")
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, "failed"), (10, "warning"), (90, "ok")])
+def test_a_certificate_that_ends_is_told_in_time(tmp_path: Path, days: int, state: str) -> None:
+    """Three weeks before, and when it is too late; the command that shows its dates stands beside it."""
+    certificate, key = make_certificate(tmp_path, days)
+    tls = f'[sip]\nlisten = ["tls://127.0.0.1:5071"]\ntls_certificate_file = "{certificate}"\ntls_key_file = "{key}"\n'
+    found = only(certificate_findings(patient(tmp_path, tls)))
+    assert found.state == state
+    assert (found.mend is None) == (state == "ok")
+    certificate.unlink()
+    assert only(certificate_findings(patient(tmp_path, tls))).state == "failed"
+
+
+def make_certificate(folder: Path, days: int) -> tuple[Path, Path]:
+    """Return a self-signed certificate that ends in so many days, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "callrec.test")])
+    end = datetime.now(UTC) + timedelta(days=days)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(end - timedelta(days=100))
+        .not_valid_after(end)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    (folder / "certificate.pem").write_bytes(made.public_bytes(encoding))
+    (folder / "key.pem").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    return folder / "certificate.pem", folder / "key.pem"
