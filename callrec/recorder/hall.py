@@ -19,6 +19,7 @@ from callrec.recorder.life_commands import LIFE_COMMANDS, finish
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.media_commands import MEDIA_COMMANDS
 from callrec.recorder.media_events import CALL_MEDIA_EVENTS
+from callrec.recorder.replacing import take_replaces
 from callrec.recorder.signalling_commands import SIGNALLING_COMMANDS
 from callrec.recorder.sip_events import SIP_EVENTS
 from callrec.recorder.tools import Tools
@@ -85,6 +86,8 @@ class Hall:
 
     def _arrive(self, event: sip.IncomingCall) -> None:
         try:
+            if take_replaces(self._tools, event, self._by_dialog.get):
+                return
             call = self._admission.admit(event, live=self._live, draining=self.draining)
         except Exception:  # silence would leave the caller waiting
             log.exception("internal error: an INVITE could not be taken")

@@ -136,6 +136,9 @@ def _headers(call: LiveCall, stays: Side, *, trusted: bool) -> tuple[Header, ...
 def forget_target(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> None:
     """Call the new party no longer, and close its port."""
     leg, transfer.over = transfer.leg, True
+    if not transfer.token and not leg.over:  # their INVITE with Replaces, which is no longer of use
+        leg.over = True
+        tools.driver.endpoint.reject(leg.sip_id, 487, tools.now)
     if leg.sip_id != leg.id and not leg.over:
         leg.over = True
         tools.driver.endpoint.hang_up(leg.sip_id, tools.now)

@@ -111,6 +111,7 @@ def refuse_transfer(tools: Tools, call: LiveCall, command: do.RefuseTransfer) ->
         tools.driver.endpoint.respond(transfer.token, command.status, tools.now)
     else:
         tools.driver.endpoint.reject(transfer.leg.sip_id, command.status, tools.now)
+        transfer.leg.over = True
     forget_target(tools, call, transfer)
 
 

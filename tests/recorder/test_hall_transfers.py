@@ -327,3 +327,77 @@ async def test_two_transfers_in_a_row_are_two_new_legs() -> None:
     assert again.told[-1] == "SIP/2.0 200 OK"
     await end(house, talk)
     assert len(house.item().change.legs) == 4
+
+
+def replaces(house: HallHouse, talk: Talk, *, swap: bool = False) -> tuple[str, str]:
+    """Return the Replaces header by which the PBX names its dialog with us: our tag is its remote one."""
+    key = house.pbx.endpoint.dialog(talk.inside).key
+    ours, theirs = (key.local_tag, key.remote_tag) if swap else (key.remote_tag, key.local_tag)
+    return ("Replaces", f"{key.call_id};to-tag={ours};from-tag={theirs}")
+
+
+@virtual
+async def test_rfc_3891_an_invite_with_replaces_takes_the_place_of_the_leg_it_names() -> None:
+    """Attended transfer by the new party's own INVITE: one call, one recording, the old leg ends with BYE."""
+    house = HallHouse()
+    talk = await connect(house)
+    first = house.call.destination.id
+    house.dial(session=COLLEAGUE, by=house.other_pbx, headers=[replaces(house, talk)])
+    answered = await house.other_pbx.await_event(sip.Answered)
+    assert answered.session is not None
+    await house.pbx.await_event(sip.HungUp)
+    await house.settle(0.5)
+    assert len(house.admitted) == 1, "it is no call of its own"
+    call = house.call
+    assert house.media.recordings[call.call_id].replaced == [(first, call.destination.id)]
+    assert linked(house) == (call.destination.id, call.caller.id)
+    await end(house, talk)
+    assert len(house.item().change.legs) == 3
+
+
+@virtual
+async def test_rfc_3891_what_cannot_be_replaced_is_refused_and_the_call_goes_on() -> None:
+    """No such dialog 481, early-only 486, another codec 488, a trunk's leg or wish 403."""
+    house = HallHouse()
+    talk = await connect(house)
+    name, value = replaces(house, talk)
+    trunks = house.trunk.endpoint.dialog(talk.outside).key
+    of_trunk = f"{trunks.call_id};to-tag={trunks.remote_tag};from-tag={trunks.local_tag}"
+    tries = [
+        (house.other_pbx, replaces(house, talk, swap=True)[1], COLLEAGUE, 481),
+        (house.other_pbx, f"{value};early-only", COLLEAGUE, 486),
+        (house.other_pbx, value, sdp("0 101", port=6000, host=OTHER_PBX), 488),
+        (house.other_pbx, of_trunk, COLLEAGUE, 403),
+        (house.other_pbx, "nonsense", COLLEAGUE, 400),
+        (house.trunk, value, sdp("8 101"), 403),
+    ]
+    for phone, text, session, status in tries:
+        house.dial(session=session, by=phone, headers=[(name, text)])
+        failed = await phone.await_event(sip.Failed)
+        assert failed.response is not None
+        assert failed.response.status == status, text
+    assert len(house.admitted) == 1
+    assert linked(house)[0] == house.call.destination.id
+    await end(house, talk)
+
+
+@virtual
+async def test_fail_5_a_trunks_replaces_that_names_nothing_of_ours_is_a_call_like_any_other() -> None:
+    """Calls fail open: what a trunk adds to its INVITE does not cost it."""
+    house = HallHouse()
+    talk = await connect(house, headers=[("Replaces", "x@y;to-tag=1;from-tag=2")])
+    await end(house, talk)
+
+
+@pytest.mark.parametrize("when", [0.0, 0.005, 0.015, 0.025, 0.05])
+@virtual
+async def test_whatever_crosses_a_replacement_leaves_nothing_behind(when: float) -> None:
+    """The caller leaves while the leg is replaced: one end, every leg and port closed."""
+    house = HallHouse()
+    talk = await connect(house)
+    house.dial(session=COLLEAGUE, by=house.other_pbx, headers=[replaces(house, talk)])
+    await house.settle(when)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.settle(60.0)
+    assert house.other_pbx.endpoint.legs == 0
+    await house.check("complete")

@@ -1,0 +1,137 @@
+"""An INVITE that asks to take the place of one of our dialogs (Replaces, RFC 3891), as in an attended transfer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callrec.calls import inputs as given
+from callrec.calls.call import State
+from callrec.errors import CallrecError, PeerError
+from callrec.identifiers import new_id
+from callrec.recorder import negotiation
+from callrec.recorder.arrival import Arrival
+from callrec.recorder.leg import Leg
+from callrec.recorder.live_call import LiveCall
+from callrec.recorder.tools import Tools
+from callrec.recorder.transfer import LiveTransfer
+from callrec.recorder.transfer_targets import answered_by, forget_target
+from callrec.recorder.transferring import may_transfer
+from callrec.recorder.work import start
+from callrec.settings import Peer
+from callrec.sip.events import IncomingCall
+from callrec.sip.grammar import find, parse_parameters
+
+log = logging.getLogger("callrec.calls")
+
+
+@dataclass(frozen=True, slots=True)
+class Replaces:
+    """A dialog as Replaces names it: the tags as its receiver has them (RFC 3891 section 3)."""
+
+    call_id: str
+    local_tag: str
+    remote_tag: str
+    early_only: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Replaces:
+        """Return the dialog that a Replaces header names.
+
+        Raises:
+            PeerError: 400 where it names none.
+        """
+        call_id, semicolon, rest = text.partition(";")
+        parameters = parse_parameters(semicolon + rest, "Replaces")
+        local_tag, remote_tag = find(parameters, "to-tag"), find(parameters, "from-tag")
+        if not call_id.strip() or not local_tag or not remote_tag:
+            raise PeerError("found a Replaces without call id, to-tag and from-tag, expected all three")
+        return cls(call_id.strip(), local_tag, remote_tag, find(parameters, "early-only") is not None)
+
+
+def take_replaces(tools: Tools, event: IncomingCall, call_of: Callable[[str], LiveCall | None]) -> bool:
+    """Take an INVITE with Replaces; return whether it was one that is no call of its own.
+
+    That of a peer that may not transfer is a call like any other where it names no dialog of ours, and refused where
+    it does; an emergency call replaces nobody (FAIL-1).
+    """
+    values = event.request.headers.get_all("Replaces")
+    peer = tools.driver.peer_of(event.flow)
+    if not values or peer is None or Arrival(event, peer, tools.settings).emergency:
+        return False
+    refusal = _take(tools, event, peer, values, call_of)
+    if refusal is not None:
+        if refusal == 481 and not may_transfer(peer):
+            return False
+        tools.driver.endpoint.reject(event.leg, refusal, tools.now)
+    return True
+
+
+def _take(
+    tools: Tools, event: IncomingCall, peer: Peer, values: tuple[str, ...], call_of: Callable[[str], LiveCall | None]
+) -> int | None:
+    """Begin to replace a leg; return why that cannot be, as a SIP status, or None."""
+    if len(values) > 1:
+        return 400
+    try:
+        replaces = Replaces.parse(values[0])
+    except PeerError as error:
+        return error.status
+    leg_id = tools.driver.endpoint.leg_of_dialog(replaces.call_id, replaces.local_tag, replaces.remote_tag)
+    call = call_of(leg_id) if leg_id is not None else None
+    if leg_id is None or call is None:
+        return 481
+    side = call.side_of(leg_id)
+    replaced = call.leg(side).peer
+    if not may_transfer(peer) or replaced is None or not may_transfer(replaced):
+        return 403
+    if call.machine.state is not State.CONNECTED:
+        return 481
+    if replaces.early_only:
+        return 486  # RFC 3891 section 3: it has been answered
+    if call.transfer is not None:
+        return 491
+    if event.offer is None or not call.anchored or call.leg(side.other).codec is None:
+        return 488
+    leg = Leg(side, new_id(tools.random), int.from_bytes(tools.random(4), "big"))
+    leg.sip_id, leg.peer, leg.started_at = event.leg, peer, tools.clock.now()
+    call.transfer = LiveTransfer(side, leg)
+    tools.register(call)
+    start(tools, call, "replace", _replace(tools, call, call.transfer, event))
+    return None
+
+
+async def _replace(tools: Tools, call: LiveCall, transfer: LiveTransfer, event: IncomingCall) -> None:
+    """Open a port for the new leg, and let it take the place of the other in the one codec of the call."""
+    leg = transfer.leg
+    try:
+        bind = tools.settings.rtp.bind or tools.driver.route_local(event.flow.remote.host)
+        leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
+    except (CallrecError, OSError) as error:
+        log.warning("call %s: no RTP port for the leg that replaces another: %s", call.call_id, error)
+        _refuse(tools, call, transfer, 503)
+        return
+    leg.advertised_host = tools.settings.rtp.advertise
+    if transfer.over or call.ended:
+        tools.media.close_leg(leg.id)
+        _refuse(tools, call, transfer, 481)  # the call ended meanwhile
+        return
+    leg.codec = call.leg(transfer.side.other).codec
+    transfer.answer = negotiation.answer_again(leg, event.offer or b"")
+    if transfer.answer is None:
+        _refuse(tools, call, transfer, 488)
+        return
+    user = event.request.from_.uri.user
+    tools.feed(call, given.LegReplaced(transfer.side, answered_by(tools, call, leg, user)))
+
+
+def _refuse(tools: Tools, call: LiveCall, transfer: LiveTransfer, status: int) -> None:
+    if transfer.over:
+        return
+    call.transfer = None
+    tools.driver.endpoint.reject(transfer.leg.sip_id, status, tools.now)
+    transfer.leg.over = True
+    forget_target(tools, call, transfer)
+    tools.register(call)
+    tools.driver.flush()
