@@ -184,8 +184,11 @@ class Bridge:
         await self.say(self.caller)
         await self.say(self.callee)
 
-    async def say(self, speaker: Party, count: int = 1) -> None:
-        """Let a party say something and the other one hear it: by then the worker has dealt with it."""
+    async def say(self, speaker: Party, count: int = 1) -> RtpPacket:
+        """Let a party say something and the other one hear it: by then the worker has dealt with it.
+
+        Return the last packet as it was heard.
+        """
         listener = self.callee if speaker is self.caller else self.caller
         said = [speaker.speak() for _ in range(count)]
         heard: list[bytes] = []
@@ -193,6 +196,7 @@ class Bridge:
             packet = await listener.hear()
             if any(packet.payload == each.payload for each in said):
                 heard.append(packet.payload)
+        return packet
 
 
 def remote_of(party: Party, **changes: object) -> RemoteMedia:
