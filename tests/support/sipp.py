@@ -30,6 +30,8 @@ class SippRun:
     """Words replaced in the scenario: SIPp expands no keywords inside `exec`."""
     timeout_s: int = 60
     more: tuple[str, ...] = ()
+    folder: Path = SCENARIOS
+    """Where the scenario lies."""
 
 
 class Sipp:
@@ -39,7 +41,7 @@ class Sipp:
         self.run, self.directory = run, directory
         directory.mkdir(parents=True, exist_ok=True)
         scenario = directory / f"{run.scenario}.xml"
-        text = (SCENARIOS / f"{run.scenario}.xml").read_text()
+        text = (run.folder / f"{run.scenario}.xml").read_text()
         for word, value in run.fill:
             text = text.replace(word, value)
         scenario.write_text(text)

@@ -1,0 +1,142 @@
+"""SIP-9, SIP-12, FAIL-2: SIPp as a PBX that transfers and redirects; what is exported is what each party said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.house import Conversation, House, hears
+from tests.support.ports import free_port
+from tests.support.recorder import PBX, TRUNK, Plan
+from tests.support.sipp import Sipp, SippRun
+
+pytestmark = pytest.mark.peer
+
+SCENARIOS = Path(__file__).resolve().parent / "scenarios"
+TO_SIPP, TO_A_LIST = "02079460701", "02079460702"
+ROUTE = '[[route]]\nfrom = "trunk"\ncalled = "{called}"\nrule = "inbound"\ndestination = {destination}\n'
+
+
+class Switchboard(House):
+    """A house with a second machine of the PBX, which SIPp plays, and with one that is dead."""
+
+    def __init__(self) -> None:
+        self.sipp_port, dead = free_port(PBX), free_port(PBX)
+        first = ROUTE.format(called=TO_SIPP, destination=f'"sip:{PBX}:{self.sipp_port}"')
+        listed = f'["sip:{PBX}:{dead}", "sip:desk@{PBX}:PBX_PORT"]'
+        super().__init__(Plan(first_routes=first + ROUTE.format(called=TO_A_LIST, destination=listed)))
+
+    @property
+    def colleague(self) -> str:
+        """Return where the PBX's other line is."""
+        return f"sip:202@{PBX}:{self.pbx.address[1]}"
+
+    @contextmanager
+    def desk(self, scenario: str, place: Path, **words: str) -> Iterator[Sipp]:
+        """Let SIPp be the first desk that calls reach; it must have succeeded in the end."""
+        run = SippRun(scenario, PBX, self.sipp_port, fill=tuple(words.items()), folder=SCENARIOS)
+        sipp = Sipp(run, place)
+        with sipp.start():
+            yield sipp
+            sipp.finish()
+
+
+@pytest.fixture(name="board", scope="module")
+def _board() -> Iterator[Switchboard]:
+    with Switchboard() as board:
+        yield board
+
+
+def talk_to_colleague(board: Switchboard, talk: Conversation) -> Conversation:
+    """Let the colleague answer, and both hear each other."""
+    board.pick_up(talk if talk.inside.call is not None else board.reach_desk(talk, 20))
+    assert hears(talk.outside, talk.inside, 5)
+    assert hears(talk.inside, talk.outside, 5)
+    talk.talk(1.0)
+    return talk
+
+
+def check_legs(board: Switchboard, talk: Conversation, item: dict[str, Any]) -> None:
+    """Check that the row names every party, and that the recording is whole and exact on both channels."""
+    assert len(item["legs"]) == 3, item["legs"]
+    assert [leg["peer"] for leg in item["legs"]] == ["trunk", "pbx", "pbx"]
+    assert all(leg["ended_at"] for leg in item["legs"])
+    assert item["legs"][2]["packets_received"] > 40
+    assert "transferred" in item["flags"]
+    board.check_exports([talk], [item])
+
+
+def test_sip_9_a_transfer_by_refer_is_one_recording_with_the_new_party(board: Switchboard, tmp_path: Path) -> None:
+    """RFC 3515: 202, three NOTIFYs, BYE; the caller's voice is whole throughout, the colleague's from its answer."""
+    with board.desk("transferring_desk", tmp_path, REFER_TO=board.colleague):
+        talk = talk_to_colleague(board, board.hear_notice(board.dial("+447700900701", TO_SIPP)))
+    assert talk.desk.invite.get("Referred-By") == f"<sip:desk@{PBX}>"
+    talk.hang_up()
+    item = board.item_of(talk)
+    check_legs(board, talk, item)
+    assert [segment["reason"] for segment in item["segments"]] == [None, "transfer"]
+    events = board.recorder.must("events", "tail", "--after", "0", "--json").out.decode()
+    assert "com.callrec.call.transferred.v1" in events
+
+
+def test_sip_9_a_desk_that_leaves_at_once_leaves_the_caller_with_ringing(board: Switchboard, tmp_path: Path) -> None:
+    """Blind transfer: nothing is stored between its BYE and the answer, and the time line keeps its length."""
+    with board.desk("blind_desk", tmp_path, REFER_TO=board.colleague):
+        talk = board.hear_notice(board.dial("+447700900702", TO_SIPP))
+        board.reach_desk(talk, 20)
+    talk.talk(1.0)
+    talk_to_colleague(board, talk)
+    talk.hang_up()
+    item = board.item_of(talk)
+    assert [segment["state"] for segment in item["segments"]] == ["recorded", "hold", "recorded"]
+    assert item["outcome_reason"] == "complete"
+    assert len(item["legs"]) == 3
+
+
+def test_rfc_3891_an_attended_transfer_inside_the_pbx_hands_replaces_on(board: Switchboard, tmp_path: Path) -> None:
+    """The consultation never came through callrec: it is not stored (NOT-21), and the PBX knows the dialog."""
+    refer_to = board.colleague + "?Replaces=a%40b%3Bto-tag%3D1%3Bfrom-tag%3D2"
+    with board.desk("transferring_desk", tmp_path, REFER_TO=refer_to):
+        talk = talk_to_colleague(board, board.hear_notice(board.dial("+447700900703", TO_SIPP)))
+    assert talk.desk.invite.get("Replaces") == "a@b;to-tag=1;from-tag=2"
+    talk.hang_up()
+    check_legs(board, talk, board.item_of(talk))
+
+
+def test_sip_9_a_transfer_that_fails_leaves_the_call_as_it_was(board: Switchboard, tmp_path: Path) -> None:
+    """RFC 3515: NOTIFY 486, and the desk talks on."""
+    with board.desk("failing_transfer_desk", tmp_path, REFER_TO=board.colleague):
+        talk = board.hear_notice(board.dial("+447700900704", TO_SIPP))
+        board.reach_desk(talk, 20).desk.reject()
+        talk.talk(1.0)
+        talk.out.hang_up()
+    item = board.item_of(talk)
+    assert (item["outcome_reason"], len(item["legs"])) == ("complete", 2)
+
+
+def test_sip_9_a_trunk_may_not_transfer(board: Switchboard, tmp_path: Path) -> None:
+    """A REFER of the outside gets 603: nobody calls premium numbers through us."""
+    run = SippRun("transferring_trunk", TRUNK, folder=SCENARIOS)
+    sipp = Sipp(run, tmp_path, board.recorder.sip)
+    with sipp.start():
+        sipp.finish()
+
+
+def test_sip_12_a_302_is_followed_to_the_peer_it_names(board: Switchboard, tmp_path: Path) -> None:
+    """SIP-12: the stranger with the higher q is not called; the Diversion goes on."""
+    with board.desk("redirecting_desk", tmp_path, CONTACT=board.colleague):
+        talk = talk_to_colleague(board, board.hear_notice(board.dial("+447700900705", TO_SIPP)))
+    assert talk.desk.invite.get("Diversion") == f"<sip:desk@{PBX}>;reason=unconditional"
+    talk.hang_up()
+    board.check_exports([talk], [board.item_of(talk)])
+
+
+def test_fail_2_a_dead_destination_gives_way_to_the_next(board: Switchboard) -> None:
+    """FAIL-2: nobody listens at the first address; the second one takes the call at once."""
+    talk = talk_to_colleague(board, board.hear_notice(board.dial("+447700900706", TO_A_LIST)))
+    talk.hang_up()
+    board.check_exports([talk], [board.item_of(talk)])
