@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import soundfile  # type: ignore[import-untyped]  # publishes no types
 
 from callrec.vault.atomic_file import atomic_file
@@ -24,6 +25,7 @@ Progress = Callable[[int, int], None]
 """Takes the bytes of the recording read so far, and all of them."""
 
 _COPY = 1 << 20
+_FULL_SCALE = 32768
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class _Encoding:
 
     container: str
     subtype: str
+    lossless: bool = False
 
 
+# What loses anyway is given samples as fractions: libsndfile 1.2.2 makes noise of two channels of 16 bits in MP3.
 # Opus is given 8 kHz: every decoder plays it at 48 kHz all the same (RFC 7845 5.1), while resampling before encoding
 # was measured to cost twice the CPU and three times the size for the same voice.
 _ENCODINGS = {
-    ExportFormat.FLAC: _Encoding("FLAC", "PCM_16"),
+    ExportFormat.FLAC: _Encoding("FLAC", "PCM_16", lossless=True),
     ExportFormat.MP3: _Encoding("MP3", "MPEG_LAYER_III"),
     ExportFormat.OPUS: _Encoding("OGG", "OPUS"),
 }
@@ -118,7 +122,7 @@ def _write_encoded(reader: RecordingReader, encoding: _Encoding, fd: int, progre
         closefd=False,
     ) as file:
         for block in _blocks(reader, renderer, progress):
-            file.write(block)
+            file.write(block if encoding.lossless else block / np.float32(_FULL_SCALE))
     return renderer.summary
 
 

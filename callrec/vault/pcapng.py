@@ -88,7 +88,8 @@ def _description(codecs: Sequence[CodecEntry], host: str) -> bytes:
     lines = ["v=0", f"o=- 1 1 IN IP4 {host}", "s=-", f"c=IN IP4 {host}", "t=0 0"]
     lines.append(f"m=audio {RTP_PORT} RTP/AVP {numbers}")
     for codec in codecs:
-        channels = f"/{codec.channels}" if codec.channels > 1 else ""
+        two = codec.name.lower() == "opus"  # whatever its packets hold (RFC 7587 7)
+        channels = "/2" if two else f"/{codec.channels}" if codec.channels > 1 else ""
         lines.append(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")
     return "".join(line + "\r\n" for line in lines).encode()
 

@@ -18,11 +18,13 @@ import pytest
 import soundfile  # type: ignore[import-untyped]  # publishes no types
 
 from callrec.errors import ExitCode, IntegrityError, OperatorError
+from callrec.rtp.g711 import Law, encode
 from callrec.vault.atomic_file import atomic_file
 from callrec.vault.export import ExportFormat, export_file, export_to
 from callrec.vault.export_job import LEVELS, SUMMARY, ExportJob
 from callrec.vault.recording_format import CodecEntry, Direction, Mark, codec_map_body, encode_mark
 from callrec.vault.rendering import render
+from tests.support.sounds import g722, opus_packets, speech
 from tests.vault.recording_support import (
     AUDIO_KEY,
     RECORDING,
@@ -74,6 +76,46 @@ def test_lossy_formats_keep_length_and_sides(tmp_path: Path, form: ExportFormat)
     loud, quiet = np.sqrt(np.mean(samples**2, axis=0))
     assert loud > 0.1
     assert quiet < 0.02
+
+
+@pytest.mark.parametrize("form", [ExportFormat.MP3, ExportFormat.OPUS])
+@pytest.mark.parametrize("codec", ["PCMA", "G722", "opus"])
+def test_lossy_formats_hold_the_voices_in_their_places(tmp_path: Path, form: ExportFormat, codec: str) -> None:
+    """Each voice 15 dB above what the encoder does to it, at the instant it was said, of its length, and untagged."""
+    said = [spoken(codec, seed) for seed in (1, 2)]
+    packets: list[Packet | bytes] = [*said[0][0], *ours(said[1][0])]
+    marks = [encode_mark(Mark.CODECS, 0, codec_map_body(way, [said[0][1]])) for way in Direction]
+    target = tmp_path / f"call.{form}"
+    with open_recording(write_recording(tmp_path, [*marks, *packets], end_us=4_000_000)) as reader:
+        expected = render(reader)
+        export_file(reader, form, target)
+    with soundfile.SoundFile(target) as file:
+        assert file.copy_metadata().keys() <= {"software"}
+        rate = file.samplerate
+        found = file.read(dtype="int16")
+    assert rate == expected.rate
+    assert abs(len(found) - len(expected.left)) <= rate // 100
+    for heard, sound in ((found[:, 0], expected.left), (found[:, 1], expected.right)):
+        length = min(len(heard), len(sound)) - rate // 2
+        error = heard[:length].astype(float) - sound[:length]
+        ratio = 10 * np.log10(np.mean(sound[:length].astype(float) ** 2) / np.mean(error**2))
+        assert ratio > 15, f"{ratio:.1f} dB"
+
+
+def spoken(codec: str, seed: int) -> tuple[list[Packet], CodecEntry]:
+    """Return four seconds of a voice in packets, and how a codec map calls them."""
+    match codec:
+        case "PCMA":
+            return stream(encode(Law.A, speech(4, 8000, seed).tobytes())), CodecEntry(8, "PCMA", 8000)
+        case "G722":
+            return stream(g722(speech(4, 16_000, seed)), payload_type=9), CodecEntry(9, "G722", 8000)
+        case _:
+            payloads = opus_packets(speech(4, 48_000, seed))
+            packets = [
+                Packet(index * 20_000, index, index * 960, payload, payload_type=111)
+                for index, payload in enumerate(payloads)
+            ]
+            return packets, CodecEntry(111, "opus", 48_000, 2)
 
 
 @pytest.mark.parametrize("form", list(ExportFormat))
@@ -162,6 +204,24 @@ def test_pcapng_holds_the_packets_as_received(tmp_path: Path) -> None:
 
 def host(packet: Packet) -> str:
     return "192.0.2.1" if packet.direction == Direction.OUTSIDE else "192.0.2.2"
+
+
+def test_pcapng_tells_wireshark_what_opus_and_g729_are(tmp_path: Path) -> None:
+    """RFC 7587 7: Opus is opus/48000/2 whatever it holds; a codec that is not decoded here is there as received."""
+    entries = [CodecEntry(111, "opus", 48_000), CodecEntry(18, "G729", 8000)]
+    payloads = [bytes([number]) * 20 for number in range(5)]
+    packets = [
+        Packet(number * 20_000, number, number * 160, each, payload_type=18) for number, each in enumerate(payloads)
+    ]
+    mark = encode_mark(Mark.CODECS, 0, codec_map_body(Direction.OUTSIDE, entries))
+    target = tmp_path / "call.pcapng"
+    with open_recording(write_recording(tmp_path, [mark, *packets])) as reader:
+        summary = export_file(reader, ExportFormat.PCAPNG, target)
+    capture = target.read_bytes()
+    assert b"a=rtpmap:111 opus/48000/2\r\n" in capture
+    assert b"a=rtpmap:18 G729/8000\r\n" in capture
+    assert all(payload in capture for payload in payloads)
+    assert summary.warnings == ("outside party: 5 packets of G729 are silence here; export as pcapng to hear them",)
 
 
 def test_a_damaged_recording_leaves_no_file(paths: list[Path], tmp_path: Path) -> None:
