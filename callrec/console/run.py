@@ -27,6 +27,9 @@ def run(session: Session) -> int:
     again.
     """
     # Half a second that only `run` pays.
+    from callrec.recorder.garbage import collect_little_while_starting  # noqa: PLC0415
+
+    collect_little_while_starting()
     from callrec.recorder.service import Service  # noqa: PLC0415
     from callrec.settings import load  # noqa: PLC0415
 

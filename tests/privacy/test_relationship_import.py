@@ -16,7 +16,7 @@ from callrec.errors import ExitCode, OperatorError
 from callrec.privacy.party_changes import ContractChange, NumberChange, PartyChange
 from callrec.privacy.relationship_import import MOST_ROWS, read_import
 from callrec.privacy.retention_classes import PartyKind
-from callrec.recorder.service import collect_garbage_rarely
+from callrec.recorder.garbage import collect_garbage_rarely
 from callrec.tasks import Tasks
 from tests.catalogue.house import CALLER, NAME, OTHER, files_with, spellings
 from tests.support.promises import WHO, Office, office
