@@ -195,8 +195,8 @@ class AnnouncedCall(TransferableCall):
                 return self._dial_next()
             case given.DestinationProgress(_, early_media):
                 return self._progress(early_media=early_media)
-            case given.DestinationAnswered(held):
-                return self._answered(held=held)
+            case given.DestinationAnswered():
+                return self._answered(event)
             case given.DestinationFailed(488, True):
                 self.state = State.RECODING
                 return [do.RecodeCaller()]
@@ -218,13 +218,18 @@ class AnnouncedCall(TransferableCall):
         self._ringing_heard = True
         return [do.PlayTone(do.Tone.RINGBACK, forever=True)]
 
-    def _answered(self, *, held: bool) -> list[do.Command]:
+    def _answered(self, event: given.DestinationAnswered) -> list[do.Command]:
         self.state = State.CONNECTED
-        if held:
+        if event.held:
             self._held.add(Side.DESTINATION)
+        limits: list[do.Command] = [do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
+        if event.outside and self._why_not is None:
+            self._hears_notice, self._starts_after_notice = Side.DESTINATION, True
+            ringing = self._ringing_heard and not self._early_media
+            tone = [] if ringing else [do.PlayTone(do.Tone.RINGBACK, forever=True)]
+            return [*tone, do.RepeatNotice(Side.DESTINATION), *limits]
         commands: list[do.Command] = [do.StopPlay()] if self._ringing_heard else []
-        commands += [do.Link(), *self._start_recording()]
-        return [*commands, do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
+        return [*commands, do.Link(), *self._start_recording(), *limits]
 
     def _tell(self, status: int) -> list[do.Command]:
         """Let the caller hear why, for at most ten seconds, then hang up."""

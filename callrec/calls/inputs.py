@@ -96,6 +96,8 @@ class DestinationAnswered:
     """The destination answered 2xx; `held` says that its SDP does not take or send audio."""
 
     held: bool = False
+    outside: bool = False
+    """It was sent on to an outside party, which has not heard the notice (NOT-10)."""
 
 
 @dataclass(frozen=True, slots=True)

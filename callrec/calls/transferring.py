@@ -36,6 +36,8 @@ class TransferableCall(Call):
     _transfers = 0
     _hears_notice: Side | None = None
     """The new party from outside, while it hears the notice (NOT-10)."""
+    _starts_after_notice = False
+    """It is the first destination: the recording begins only after that notice."""
 
     def handle(self, event: Input) -> list[do.Command]:
         """Return what is to be done about an input; a transfer is seen to before everything else."""
@@ -144,12 +146,15 @@ class TransferableCall(Call):
         side, self._hears_notice = self._hears_notice, None
         assert side is not None, "internal error: no notice plays"
         stop = [] if completed else self._stop_recording(Reason.NOTICE_INCOMPLETE, discard=False)
-        resume = self._set_held(Waiting.NOTICE, held=False)
-        return [*stop, do.StopPlay(side.other), do.Link(), *resume]
+        return [*stop, do.StopPlay(side.other), do.Link(), *self._store_after_notice()]
+
+    def _store_after_notice(self) -> list[do.Command]:
+        """Store again, or for the first time, unless something prevents it by now."""
+        starts, self._starts_after_notice = self._starts_after_notice, False
+        return self._start_recording() if starts else self._set_held(Waiting.NOTICE, held=False)
 
     def _decline_in_repeated_notice(self, side: Side) -> list[do.Command]:
         """Let the new party decline while it hears the notice: what was stored before it came stays."""
         self._hears_notice = None
         stop = self._stop_recording(Reason.OPT_OUT, discard=False)
-        resume = self._set_held(Waiting.NOTICE, held=False)
-        return [*stop, do.StopPlay(side), do.StopPlay(side.other), do.Link(), *resume]
+        return [*stop, do.StopPlay(side), do.StopPlay(side.other), do.Link(), *self._store_after_notice()]

@@ -56,7 +56,7 @@ class TransparentCall(TransferableCall):
                 return [do.PassProgress()]
             case given.Acknowledged():  # the caller's PRACK: it answers an offer that came in a reliable 18x
                 return self._acknowledge()
-            case given.DestinationAnswered(held):
+            case given.DestinationAnswered(held=held):
                 return self._answered(held=held)
             case given.DestinationFailed(status):
                 if self._tries_next(status):

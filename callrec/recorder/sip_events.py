@@ -18,7 +18,8 @@ from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
-from callrec.sdp import SessionDescription, audio_of, is_unchanged
+from callrec.sdp import SessionDescription, is_t38, is_unchanged
+from callrec.settings import PeerRole
 from callrec.sip import events as sip
 
 log = logging.getLogger("callrec.calls")
@@ -129,7 +130,14 @@ def on_answered(tools: Tools, call: LiveCall, event: sip.Answered) -> None:
     if call.row is not None:
         call.row.change(CallChange(answered_at=call.answered_at), Event("call", "answered", call.call_id))
     held = bool(readable and leg.audio is not None and leg.audio.held)
-    tools.feed(call, given.DestinationAnswered(held))
+    tools.feed(call, given.DestinationAnswered(held, outside=_was_sent_outside(call)))
+
+
+def _was_sent_outside(call: LiveCall) -> bool:
+    """Return whether a redirection led an inbound call out again: to somebody who has heard no notice (NOT-10)."""
+    peer, trying = call.destination.peer, call.trying
+    redirected = trying is not None and trying.hops > 0
+    return redirected and call.arrival.inbound and (peer is None or peer.role is PeerRole.TRUNK)
 
 
 def _answer_unusable(tools: Tools, call: LiveCall, *, another_codec: bool) -> None:

@@ -188,6 +188,7 @@ def repeat_notice(tools: Tools, call: LiveCall, command: do.RepeatNotice) -> Non
     if loaded is None:
         tools.feed(call, given.PlayEnded(completed=False))
         return
+    tell_remotes(tools, call)
     call.play_id = call.repeated_notice = new_id(tools.random)
     play = Play(call.play_id, PlayKind.NOTICE, loaded.sources, start=PlayStart.ON_MEDIA)
     tools.media.play(call.leg(command.side).id, play)

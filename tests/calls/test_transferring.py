@@ -163,6 +163,19 @@ def test_law_39_a_new_party_on_the_stop_list_ends_the_recording_before_its_first
     assert do.RepeatNotice(DESTINATION) not in asked, "nobody hears a notice of a recording that is not made"
 
 
+@pytest.mark.parametrize("completed", [True, False])
+def test_not_10_a_redirection_to_the_outside_is_recorded_only_after_its_notice(completed: bool) -> None:
+    """NOT-10: the destination's 302 led to an outside party; the recording begins with nothing of it stored before."""
+    call = AnnouncedCall(Keys("9", "*9"))
+    play(call, [*TO_RECORDING[:-1], (given.Redirected(), [do.DialNext(), do.SetTimer(Timer.ANSWER)])])
+    asked = call.handle(given.DestinationAnswered(outside=True))
+    assert asked == [do.RepeatNotice(DESTINATION), do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]
+    start = [do.StartRecording()] if completed else []
+    assert call.handle(given.PlayEnded(completed=completed)) == [do.StopPlay(CALLER), do.Link(), *start]
+    reason = Reason.COMPLETE if completed else Reason.NOTICE_INCOMPLETE
+    assert call.handle(given.HungUp(CALLER))[-1] == do.Finish(Outcome(reason))
+
+
 def test_sip_9_a_leg_is_replaced_by_an_invite_with_replaces() -> None:
     """RFC 3891: connected at once; nobody is told by NOTIFY, for nobody asked by REFER."""
     play(

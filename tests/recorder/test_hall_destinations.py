@@ -9,7 +9,7 @@ import pytest
 from callrec.sip import events as sip
 from callrec.sip.events import Address, Flow
 from callrec.sip.message import Request
-from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, HallHouse, sdp
+from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
 from tests.support.stories import Talk, connect, hear_notice, reach_pbx
 from tests.support.virtual_time import virtual
 
@@ -185,4 +185,22 @@ async def test_one_destination_is_called_as_before() -> None:
     """A single URI is a list of one."""
     house = house_with(f"sip:{PBX}")
     talk = await connect(house)
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_not_10_a_302_to_an_outside_party_plays_it_the_notice_first() -> None:
+    """NOT-10: a desk that forwards to its mobile; nothing is stored before that notice has been heard."""
+    house = house_with(f"sip:100@{PBX}")
+    talk = await reach_pbx(house)
+    redirect(house, talk.inside, f"<sip:07700900555@{TRUNK}>")
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101", port=7000), house.now)
+    await house.settle(1.0)
+    assert house.call.recording is None
+    play = house.media.legs[house.call.destination.id].play
+    assert play is not None
+    assert play.kind.value == "notice"
+    await house.settle(6.0)
+    assert house.call.machine.is_recording
     await hang_up(house, talk, "complete")
