@@ -10,6 +10,7 @@ from callrec.settings.choices import (
     Region,
     RetentionStart,
     Role,
+    Srtp,
     WithheldNumberPolicy,
 )
 from callrec.settings.explain import Explained, as_toml, explain
@@ -46,6 +47,7 @@ __all__ = [
     "Role",
     "Route",
     "Settings",
+    "Srtp",
     "Transport",
     "WithheldNumberPolicy",
     "as_toml",

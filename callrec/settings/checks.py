@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 
-from callrec.settings.choices import LawfulBasis, RetentionStart
+from callrec.settings.choices import LawfulBasis, RetentionStart, Srtp
 from callrec.settings.model import Peer, Settings
 from callrec.settings.origin import KeyPath
-from callrec.settings.values import CalendarPeriod, Transport
+from callrec.settings.values import CalendarPeriod, Transport, write_duration
+
+LEAST_SESSION, LONGEST_SESSION = timedelta(seconds=90), timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,19 @@ def _tls_files(settings: Settings) -> Iterator[Problem]:
         if place.transport is Transport.TLS and (sip.tls_certificate_file is None or sip.tls_key_file is None):
             expected = "sip.tls_certificate_file and sip.tls_key_file beside it"
             yield Problem(("sip", "listen", index), f'"{place}" without a certificate', expected)
+
+
+def _srtp(settings: Settings) -> Iterator[Problem]:
+    """Keys of SRTP go over TLS only, and the library that uses them is an extra."""
+    over_tls = any(place.transport is Transport.TLS for place in settings.sip.listen)
+    for index, peer in enumerate(settings.peer):
+        if peer.srtp is Srtp.OFF:
+            continue
+        path, found = ("peer", index, "srtp"), f'"{peer.srtp}"'
+        if not over_tls:
+            yield Problem(path, found, '"off", or a place tls://… in sip.listen: keys of SRTP go over TLS only')
+        if find_spec("pylibsrtp") is None:
+            yield Problem(path, found, '"off", or the extra [srtp] installed: pip install "callrec[srtp]"')
 
 
 def _tls_names_once(settings: Settings) -> Iterator[Problem]:
@@ -114,6 +131,17 @@ def _capture_rules(settings: Settings) -> Iterator[Problem]:
             yield Problem(("capture_rule", index, "lawful_basis"), '"consent"', expected)
 
 
+def _session_timer(settings: Settings) -> Iterator[Problem]:
+    """RFC 4028 5: no session is refreshed more often than every 90 s."""
+    sip = settings.sip
+    if sip.min_session_expires < LEAST_SESSION:
+        found = f'"{write_duration(sip.min_session_expires)}"'
+        yield Problem(("sip", "min_session_expires"), found, "at least 90s (RFC 4028)")
+    if not sip.min_session_expires <= sip.session_expires <= LONGEST_SESSION:
+        expected = "at least sip.min_session_expires and at most 24h"
+        yield Problem(("sip", "session_expires"), f'"{write_duration(sip.session_expires)}"', expected)
+
+
 def _menus(settings: Settings) -> Iterator[Problem]:
     key = settings.attendant.opt_out_key
     for index, menu in enumerate(settings.menu):
@@ -134,7 +162,9 @@ def _stop_key(settings: Settings) -> Iterator[Problem]:
 _CHECKS = (
     _unique_names,
     _listen_once,
+    _session_timer,
     _tls_files,
+    _srtp,
     _addresses_once,
     _tls_names_once,
     _routes,

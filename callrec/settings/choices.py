@@ -22,6 +22,14 @@ class PeerRole(StrEnum):
     PBX = "pbx"
 
 
+class Srtp(StrEnum):
+    """Whether media with a peer is encrypted (SDES, RFC 4568)."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
 class NumberFormat(StrEnum):
     """How a peer writes national numbers (CLI-5)."""
 

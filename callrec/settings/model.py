@@ -23,6 +23,7 @@ from callrec.settings.choices import (
     Region,
     RetentionStart,
     Role,
+    Srtp,
     WithheldNumberPolicy,
 )
 from callrec.settings.origin import Origins
@@ -128,6 +129,15 @@ class Sip(Section):
         description="Authorities that sign the certificates of peers, PEM; empty means those of the system.",
     )
     max_calls: Count = Field(default=500, description="Calls at once; beyond it calls get 503, emergency calls never.")
+    session_expires: Duration = Field(
+        default=timedelta(minutes=30),
+        description="After what time a call counts as dead that neither side has refreshed (RFC 4028); "
+        "it is agreed with each peer that has session timers.",
+    )
+    min_session_expires: Duration = Field(
+        default=timedelta(seconds=90),
+        description="The least that a peer may ask for in place of it, at least 90 s; less gets 422.",
+    )
     drain_seconds: Seconds = Field(
         default=3600, description="How long live calls may run on after SIGTERM, in seconds."
     )
@@ -225,6 +235,10 @@ class Peer(Section):
         default=(),
         description="Names its certificate must carry over TLS, one of them; "
         "whoever shows one is this peer, from whatever address.",
+    )
+    srtp: Srtp = Field(
+        default=Srtp.OFF,
+        description="Encrypted media (SDES) with it: off, optional or required; only over TLS, needs the extra [srtp].",
     )
 
 

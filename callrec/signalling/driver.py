@@ -26,6 +26,7 @@ from callrec.signalling.udp import UdpListener
 from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
 from callrec.sip.events import Address, Event, Flow, Replied
 from callrec.sip.framing import is_keep_alive
+from callrec.sip.session_timer import WANTED, Wanted
 from callrec.sip.uri import Uri
 from callrec.tasks import Tasks
 
@@ -59,6 +60,7 @@ class DriverSettings:
     advertise: str = ""
     user_agent: str = "callrec"
     supported: tuple[str, ...] = ()
+    session_timer: Wanted = WANTED
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     max_transactions: int = 50_000
     max_legs: int = 10_000
@@ -110,6 +112,7 @@ class Driver:
             user_agent=settings.user_agent,
             advertise=self._routes.advertise,
             supported=settings.supported,
+            session_timer=settings.session_timer,
             options_reply=settings.options_reply,
             route=self._routes.route_in_dialog,
             reply_to_source=self._is_behind_nat,

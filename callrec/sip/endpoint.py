@@ -329,6 +329,8 @@ class Endpoint:
             self._reoffering.on_glare_over(leg, now)
         elif timer is LegTimer.REFRESH:
             self._reoffering.refresh(leg, now)
+        elif timer is LegTimer.NO_ANSWER:
+            self._updating.on_no_answer(leg, now)
         elif timer is LegTimer.EXPIRY:
             self._refreshing.on_expiry(leg, now)
         elif timer is not LegTimer.NO_FINAL:

@@ -130,7 +130,10 @@ class Reoffered:
 
 @dataclass(frozen=True, slots=True)
 class ReofferCancelled:
-    """The far side took its re-INVITE back (487 sent): the old session stays, nothing need be answered."""
+    """The far side took its re-INVITE back (487 sent), or its UPDATE waited too long for the user (504 sent).
+
+    The old session stays, nothing need be answered.
+    """
 
     leg: LegId
 

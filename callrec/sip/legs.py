@@ -58,6 +58,7 @@ class LegTimer(Enum):
     NO_PRACK = auto()
     REFRESH = auto()
     EXPIRY = auto()
+    NO_ANSWER = auto()
 
 
 class Reoffer(NamedTuple):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from callrec.sip.building import HeaderPairs
 from callrec.sip.dialog import refreshed
-from callrec.sip.events import Reoffered
-from callrec.sip.legs import Leg, LegState
+from callrec.sip.events import ReofferCancelled, Reoffered
+from callrec.sip.legs import Leg, LegState, LegTimer
 
 if TYPE_CHECKING:
     from callrec.sip.core import Core
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from callrec.sip.refreshing import Refreshing
     from callrec.sip.reoffering import Reoffering
     from callrec.sip.transactions import Transaction
+
+LONGEST_ANSWER = 10.0
+"""Seconds an UPDATE may wait for the user; 504 then asks for a re-INVITE, which has more time (RFC 3311 5.3)."""
 
 
 class Updating:
@@ -39,11 +42,18 @@ class Updating:
             leg.keep_dialog(refreshed(dialog, request))
         transaction.to_tag = leg.local_tag
         leg.their_update = transaction
+        core.set_timer(leg, LegTimer.NO_ANSWER, now + LONGEST_ANSWER)
         core.tell(Reoffered(leg.id, request, request.session))
+
+    def on_no_answer(self, leg: Leg, now: float) -> None:
+        """Give an UPDATE up that the user did not answer in time."""
+        if self.reject(leg, 504, (), now):
+            self._core.tell(ReofferCancelled(leg.id))
 
     def answer(self, leg: Leg, session: bytes | None, headers: HeaderPairs, now: float) -> bool:
         """Send 200 to the UPDATE (or PRACK) that waits."""
         update, leg.their_update = leg.their_update, None
+        leg.stop(LegTimer.NO_ANSWER)
         if update is None or not update.unanswered:
             return False
         core = self._core
@@ -58,6 +68,7 @@ class Updating:
     def reject(self, leg: Leg, status: int, headers: HeaderPairs, now: float) -> bool:
         """Refuse the UPDATE (or PRACK) that waits; the session stays."""
         update, leg.their_update = leg.their_update, None
+        leg.stop(LegTimer.NO_ANSWER)
         if update is None or not update.unanswered:
             return False
         core = self._core
