@@ -117,19 +117,21 @@ def _notice(notice: Mapping[str, Any]) -> str:
 
 def _leg(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
     packets = f"{leg.get('packets_received')} packets, {leg.get('packets_lost')} lost"
-    sound = "".join(f", {text}" for text in _sound(leg.get("quality") or {}))
+    sound = _sound(leg.get("quality") or {})
     span = " to ".join(local(leg.get(name), zone, TIME_ONLY) for name in ("started_at", "ended_at"))
     return f"{leg.get('peer')}, {leg.get('codec')}, {packets}{sound}, {span}"
 
 
-def _sound(quality: Mapping[str, Any]) -> Iterator[str]:
+def _sound(quality: Mapping[str, Any]) -> str:
     """Return how a leg sounded: as it arrived here, as its far side reports it, and how far away that is."""
-    for name, words in (("received", "jitter"), ("reported", "far side")):
-        if way := quality.get(name):
-            loss = f" {way['loss_percent']} % lost," if name == "reported" else ""
-            yield f"{words}{loss} {way['jitter_ms']} ms{', MOS ' + str(way['mos']) if way.get('mos') else ''}"
-    if (trip := quality.get("round_trip_ms")) is not None:
-        yield f"round trip {trip} ms"
+    received, reported, trip = (quality.get(name) for name in ("received", "reported", "round_trip_ms"))
+    far = [f"far side: {reported['loss_percent']} % lost, {_way(reported)}"] if reported else []
+    far += [f"round trip {trip} ms"] if trip is not None else []
+    return (f", {_way(received)}" if received else "") + (f" ({'; '.join(far)})" if far else "")
+
+
+def _way(way: Mapping[str, Any]) -> str:
+    return f"jitter {way['jitter_ms']} ms, MOS {way['mos']}"
 
 
 def _segment(segment: Mapping[str, Any]) -> str:
