@@ -47,6 +47,7 @@ class Hall:
     def join(self, tools: Tools) -> None:
         """Take the hands that carry commands out; before this no event may come."""
         self._tools = tools
+        tools.call_of = self._by_dialog.get
         self._admission = Admission(tools)
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class Hall:
 
     def _arrive(self, event: sip.IncomingCall) -> None:
         try:
-            if take_replaces(self._tools, event, self._by_dialog.get):
+            if take_replaces(self._tools, event):
                 return
             call = self._admission.admit(event, live=self._live, draining=self.draining)
         except Exception:  # silence would leave the caller waiting

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from callrec.calls import inputs as given
 from callrec.calls.call import State
@@ -21,36 +19,12 @@ from callrec.recorder.transferring import may_transfer
 from callrec.recorder.work import start
 from callrec.settings import Peer
 from callrec.sip.events import IncomingCall
-from callrec.sip.grammar import find, parse_parameters
+from callrec.sip.replaces import Replaces
 
 log = logging.getLogger("callrec.calls")
 
 
-@dataclass(frozen=True, slots=True)
-class Replaces:
-    """A dialog as Replaces names it: the tags as its receiver has them (RFC 3891 section 3)."""
-
-    call_id: str
-    local_tag: str
-    remote_tag: str
-    early_only: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Replaces:
-        """Return the dialog that a Replaces header names.
-
-        Raises:
-            PeerError: 400 where it names none.
-        """
-        call_id, semicolon, rest = text.partition(";")
-        parameters = parse_parameters(semicolon + rest, "Replaces")
-        local_tag, remote_tag = find(parameters, "to-tag"), find(parameters, "from-tag")
-        if not call_id.strip() or not local_tag or not remote_tag:
-            raise PeerError("found a Replaces without call id, to-tag and from-tag, expected all three")
-        return cls(call_id.strip(), local_tag, remote_tag, find(parameters, "early-only") is not None)
-
-
-def take_replaces(tools: Tools, event: IncomingCall, call_of: Callable[[str], LiveCall | None]) -> bool:
+def take_replaces(tools: Tools, event: IncomingCall) -> bool:
     """Take an INVITE with Replaces; return whether it was one that is no call of its own.
 
     That of a peer that may not transfer is a call like any other where it names no dialog of ours, and refused where
@@ -60,7 +34,7 @@ def take_replaces(tools: Tools, event: IncomingCall, call_of: Callable[[str], Li
     peer = tools.driver.peer_of(event.flow)
     if not values or peer is None or Arrival(event, peer, tools.settings).emergency:
         return False
-    refusal = _take(tools, event, peer, values, call_of)
+    refusal = _take(tools, event, peer, values)
     if refusal is not None:
         if refusal == 481 and not may_transfer(peer):
             return False
@@ -68,9 +42,7 @@ def take_replaces(tools: Tools, event: IncomingCall, call_of: Callable[[str], Li
     return True
 
 
-def _take(
-    tools: Tools, event: IncomingCall, peer: Peer, values: tuple[str, ...], call_of: Callable[[str], LiveCall | None]
-) -> int | None:
+def _take(tools: Tools, event: IncomingCall, peer: Peer, values: tuple[str, ...]) -> int | None:
     """Begin to replace a leg; return why that cannot be, as a SIP status, or None."""
     if len(values) > 1:
         return 400
@@ -79,7 +51,7 @@ def _take(
     except PeerError as error:
         return error.status
     leg_id = tools.driver.endpoint.leg_of_dialog(replaces.call_id, replaces.local_tag, replaces.remote_tag)
-    call = call_of(leg_id) if leg_id is not None else None
+    call = tools.call_of(leg_id) if leg_id is not None else None
     if leg_id is None or call is None:
         return 481
     side = call.side_of(leg_id)

@@ -41,6 +41,8 @@ class Tools:
     forget: Callable[[LiveCall], None]
     """The call is over and its row is closed."""
 
+    call_of: Callable[[str], LiveCall | None] = lambda _: None
+    """Return the live call that a SIP leg belongs to; the hall gives it."""
     stop_list: StopList = field(default_factory=StopList)
     """Who is never recorded; as long as it is not known, nobody is."""
     codec_memory: CodecMemory = field(default_factory=CodecMemory)

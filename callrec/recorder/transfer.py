@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from callrec.calls.destinations import Destination, Destinations
 from callrec.calls.inputs import Side
+from callrec.recorder.joining import Consultation
 from callrec.recorder.leg import Leg
 from callrec.recorder.passed_headers import Header
 from callrec.sip.uri import Uri
@@ -28,6 +29,8 @@ class LiveTransfer:
     """For the INVITE to the new party: Referred-By, and Replaces as it was given."""
     destinations: Destinations = field(default_factory=lambda: Destinations(()))
     trying: Destination | None = None
+    consultation: Consultation | None = None
+    """Where the new party comes from, if that is another call of ours."""
     answer: bytes | None = None
     """What the new party is answered whose INVITE came with Replaces."""
     over: bool = False

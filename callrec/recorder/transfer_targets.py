@@ -15,6 +15,7 @@ from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.arrival import Arrival
 from callrec.recorder.dialling import RESOLVE_LIMIT_S, headers_onward, is_peers
+from callrec.recorder.joining import give_back, move
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header
@@ -37,7 +38,12 @@ _STATUS_OF_SILENCE = {"timeout": 408, "transport": 503}
 
 
 async def call_target(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> None:
-    """Find out where the new party is, and send it our INVITE."""
+    """Find out where the new party is, and send it our INVITE; a consulted one only moves from call to call."""
+    if transfer.consultation is not None:
+        failed = await move(tools, call, transfer.consultation, transfer.leg, call.leg(transfer.side.other))
+        if failed is not None and not transfer.over:
+            tools.feed(call, given.TargetFailed(failed))
+        return
     transfer.destinations = Destinations(_places(tools, call, transfer))
     await _call_next(tools, call, transfer, 404)
 
@@ -139,7 +145,9 @@ def forget_target(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> None:
     if not transfer.token and not leg.over:  # their INVITE with Replaces, which is no longer of use
         leg.over = True
         tools.driver.endpoint.reject(leg.sip_id, 487, tools.now)
-    if leg.sip_id != leg.id and not leg.over:
+    if transfer.consultation is not None:
+        give_back(tools, transfer.consultation, leg)
+    elif leg.sip_id != leg.id and not leg.over:
         leg.over = True
         tools.driver.endpoint.hang_up(leg.sip_id, tools.now)
     if leg.local is not None and not call.ended:
@@ -164,18 +172,41 @@ def _on_progress(tools: Tools, call: LiveCall, event: sip.Progress) -> None:
     tools.feed(call, given.TargetProgress(event.response.status))
 
 
+def _on_moved(tools: Tools, call: LiveCall, event: sip.ReofferAnswered) -> None:
+    """The consulted party has accepted the port of this call."""
+    transfer = call.transfer
+    assert transfer is not None, "internal error: nobody is transferred"
+    if transfer.consultation is None:
+        return
+    if not _agreed(call, transfer, event.session):
+        tools.feed(call, given.TargetFailed(488))
+        return
+    target = answered_by(tools, call, transfer.leg, None)
+    stopped = target.stopped or tools.stop_list.is_stopped(transfer.consultation.numbers)
+    tools.feed(call, replace(target, stopped=stopped))
+
+
+def _on_not_moved(tools: Tools, call: LiveCall, event: sip.ReofferFailed) -> None:
+    transfer = call.transfer
+    if transfer is not None and transfer.consultation is not None:
+        tools.feed(call, given.TargetFailed(event.response.status if event.response is not None else 408))
+
+
+def _agreed(call: LiveCall, transfer: LiveTransfer, session: bytes | None) -> bool:
+    try:
+        negotiation.read(transfer.leg, session or b"")
+    except PeerError as error:
+        log.info("call %s: the SDP of a transfer's target cannot be used: %s", call.call_id, error)
+        return False
+    return negotiation.agree_on_single(call.leg(transfer.side.other), transfer.leg)
+
+
 def _on_answered(tools: Tools, call: LiveCall, event: sip.Answered) -> None:
     transfer = call.transfer
     assert transfer is not None, "internal error: nobody is transferred"
     leg = transfer.leg
     leg.established = True
-    try:
-        negotiation.read(leg, event.session or b"")
-        agreed = negotiation.agree_on_single(call.leg(transfer.side.other), leg)
-    except PeerError as error:
-        log.info("call %s: the SDP of a transfer's target cannot be used: %s", call.call_id, error)
-        agreed = False
-    if not agreed:
+    if not _agreed(call, transfer, event.session):
         leg.over = True
         tools.driver.endpoint.hang_up(leg.sip_id, tools.now)
         _try_another(tools, call, transfer, 488)
@@ -228,8 +259,8 @@ TARGET_EVENTS: dict[type[sip.Event], Callable[..., None]] = {
     sip.Acknowledged: _ignore,
     sip.Reoffered: _ignore,
     sip.ReofferCancelled: _ignore,
-    sip.ReofferAnswered: _ignore,
-    sip.ReofferFailed: _ignore,
+    sip.ReofferAnswered: _on_moved,
+    sip.ReofferFailed: _on_not_moved,
     sip.InDialogRequest: _refuse,
     sip.Replied: _ignore,
 }

@@ -12,6 +12,7 @@ from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.identifiers import new_id
 from callrec.media import Play, Played, PlayKind, PlayStart
+from callrec.recorder.joining import consultation_of, taken
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header
@@ -44,11 +45,13 @@ def on_refer(tools: Tools, call: LiveCall, event: InDialogRequest) -> None:
     peer = call.leg(side).peer
     try:
         refer_to = _refer_to(event.request)
+        allowed = peer is not None and may_transfer(peer) and call.anchored
+        consultation = consultation_of(tools, call, refer_to) if allowed else None
     except PeerError as error:
         log.info("call %s: a REFER was refused: %s", call.call_id, error)
         tools.driver.endpoint.respond(event.token, error.status, tools.now)
         return
-    if peer is None or not may_transfer(peer) or not call.anchored:
+    if not allowed:
         tools.driver.endpoint.respond(event.token, 603, tools.now)
         return
     if call.transfer is not None:
@@ -64,6 +67,7 @@ def on_refer(tools: Tools, call: LiveCall, event: InDialogRequest) -> None:
         event_id=str(request.cseq.number),
         notifies=not _wants_no_notify(request),
         headers=_headers_of(request, refer_to),
+        consultation=consultation,
     )
     tools.register(call)
     tools.feed(call, given.TransferAsked(side))
@@ -168,6 +172,8 @@ def put_through(tools: Tools, call: LiveCall, command: do.PutThrough) -> None:
     tools.media.replace_recorded(call.call_id, old.id, new.id)
     tell_remotes(tools, call)
     tools.media.close_leg(old.id)
+    if transfer.consultation is not None:
+        taken(tools, transfer.consultation)
     call.heard_since = tools.now
     if call.recording is not None and not call.recording.discarded:
         call.recording.note_transfer(tools.now)

@@ -401,3 +401,110 @@ async def test_whatever_crosses_a_replacement_leaves_nothing_behind(when: float)
     await house.settle(60.0)
     assert house.other_pbx.endpoint.legs == 0
     await house.check("complete")
+
+
+async def consult(house: HallHouse) -> tuple[str, str]:
+    """Let the PBX call an outside number through callrec; return its leg of that call, and the outside party's."""
+    leg = house.dial(OUTSIDER, sdp("8 101", port=5010, host=PBX), by=house.pbx)
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101", port=7000), house.now)
+    await house.pbx.await_event(sip.Answered)
+    await house.settle(0.3)
+    return leg, incoming.leg
+
+
+def naming(house: HallHouse, leg: str) -> str:
+    """Return the Refer-To by which the PBX names its dialog with us in a consultation."""
+    key = house.pbx.endpoint.dialog(leg).key
+    call_id = key.call_id.replace("@", "%40")
+    return f"<sip:{OUTSIDER}@{RECORDER}?Replaces={call_id}%3Bto-tag%3D{key.remote_tag}%3Bfrom-tag%3D{key.local_tag}>"
+
+
+def trunk_accepts(house: HallHouse, session: bytes) -> None:
+    """Let the trunk take every re-INVITE by itself."""
+
+    def react(event: sip.Event) -> bool:
+        if isinstance(event, sip.Reoffered):
+            house.trunk.endpoint.accept_offer(event.leg, session, house.now)
+        return isinstance(event, sip.Reoffered)
+
+    house.trunk.react = react
+
+
+@virtual
+async def test_sip_9_a_consulted_party_moves_from_its_call_to_the_other() -> None:
+    """Attended transfer with both calls through callrec: joined by re-INVITE, nobody is called twice."""
+    house = HallHouse()
+    talk = await connect(house)
+    first = house.call
+    desk = first.destination.id
+    pbx_leg, consulted = await consult(house)
+    trunk_accepts(house, sdp("8 101", port=7000, version=2))
+    transferor = Transferor(house, talk)
+    assert (await transferor.refer(naming(house, pbx_leg))).status == 202
+    await house.settle(10.0)
+    assert transferor.told == ["SIP/2.0 100 Trying", "SIP/2.0 200 OK"]
+    assert [call.call_id for call in house.hall.calls()] == [first.call_id], "the consultation is over"
+    assert house.media.recordings[first.call_id].replaced == [(desk, first.destination.id)]
+    assert house.media.legs[first.caller.id].peer == first.destination.id
+    assert first.destination.id in house.media.legs
+    assert first.machine.is_recording, "it has heard the notice of this call (NOT-10)"
+    assert house.pbx.endpoint.legs == 0, "both legs of the transferor have ended"
+    house.trunk.endpoint.hang_up(consulted, house.now)
+    await house.check("complete", "no_capture_rule")
+
+
+@virtual
+async def test_sip_9_a_consulted_party_that_does_not_move_stays_where_it_was() -> None:
+    """The re-INVITE is refused: NOTIFY says so, both calls go on."""
+    house = HallHouse()
+    talk = await connect(house)
+    pbx_leg, _ = await consult(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(naming(house, pbx_leg))
+    asked = await house.trunk.await_event(sip.Reoffered)
+    house.trunk.endpoint.refuse_offer(asked.leg, 488, house.now)
+    trunk_accepts(house, sdp("8 101", port=7000, version=3))
+    await house.settle(1.0)
+    assert transferor.told[-1].startswith("SIP/2.0 488")
+    assert len(list(house.hall.calls())) == 2
+    house.pbx.endpoint.hang_up(pbx_leg, house.now)
+    await end_both(house, talk)
+
+
+async def end_both(house: HallHouse, talk: Talk) -> None:
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("complete", "no_capture_rule")
+
+
+@pytest.mark.parametrize("when", [0.0, 0.012, 0.022, 0.032, 0.05, 0.2])
+@pytest.mark.parametrize("who", ["caller", "transferor", "consulted", "consulting"])
+@virtual
+async def test_whatever_crosses_a_join_leaves_nothing_behind(who: str, when: float) -> None:
+    """Anybody may leave at any moment: two ends, every leg and port closed."""
+    house = HallHouse()
+    talk = await connect(house)
+    pbx_leg, consulted = await consult(house)
+    trunk_accepts(house, sdp("8 101", port=7000, version=2))
+    transferor = Transferor(house, talk)
+    transferor.phone.endpoint.ask(talk.inside, "REFER", "t", house.now, headers=(("Refer-To", naming(house, pbx_leg)),))
+    await house.settle(when)
+    leaving = {
+        "caller": (house.trunk, talk.outside), "transferor": (house.pbx, talk.inside),
+        "consulted": (house.trunk, consulted), "consulting": (house.pbx, pbx_leg),
+    }  # fmt: skip
+    phone, leg = leaving[who]
+    phone.endpoint.hang_up(leg, house.now)
+    await house.settle(20.0)
+    for phone, leg in leaving.values():
+        phone.endpoint.hang_up(leg, house.now)
+    await house.check()
+
+
+@virtual
+async def test_sip_9_a_call_is_not_joined_with_itself() -> None:
+    """A Replaces that names the transferor's own dialog."""
+    house = HallHouse()
+    talk = await connect(house)
+    assert (await Transferor(house, talk).refer(naming(house, talk.inside))).status == 481
+    await end(house, talk)
