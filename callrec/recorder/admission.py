@@ -20,6 +20,7 @@ from callrec.recorder.arrival import Arrival
 from callrec.recorder.health import Code
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.events import IncomingCall
 from callrec.tasks import Tasks
@@ -95,12 +96,17 @@ class Admission:
         offer = call.arrival.incoming.offer
         call.caller.playable = self._tools.prompts.codecs
         call.caller.wideband = self._tools.settings.rtp.wideband
+        emergency = call.arrival.emergency
+        flow = call.arrival.incoming.flow
+        call.caller.security = Security.of(call.arrival.peer, flow, self._tools.random, emergency=emergency)
         if offer is None:
             return None
         try:
             negotiation.read(call.caller, offer)
         except PeerError as error:
-            if not call.arrival.emergency and (error.status != 488 or not negotiation.has_audio(offer)):
+            if isinstance(error, SecurityError) and not emergency:
+                raise
+            if not emergency and (error.status != 488 or not negotiation.has_audio(offer)):
                 raise
             call.anchored = False
             return str(error)

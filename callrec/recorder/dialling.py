@@ -15,6 +15,7 @@ from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header, diverted_onward, passed_headers
+from callrec.recorder.security import Security, SecurityError, check_untouched
 from callrec.recorder.tools import Tools
 from callrec.recorder.work import start
 from callrec.sip.dialog import default_port, transport_of
@@ -81,14 +82,18 @@ async def _dial_one(tools: Tools, call: LiveCall, attempt: int, destination: Des
         if tools.driver.reachability.is_down(flow) and call.destinations.put_off(destination):
             log.info("call %s: a destination that is down is tried last", call.call_id)
             return 503
+        security = _security(tools, call, flow)
         await _move_port(tools, call, flow.remote.host)
+    except SecurityError as error:
+        log.warning("call %s: the destination is not called: %s", call.call_id, error)
+        return 488
     except (CallrecError, OSError, TimeoutError) as error:
         log.warning("call %s: the destination cannot be reached: %s", call.call_id, error or "too slow")
         return 502
     if call.ended:
         tools.media.close_call(call.call_id)
     if call.attempt == attempt and call.machine.state is State.DIALLING:
-        _invite(tools, call, uri, flow)
+        _invite(tools, call, uri, flow, security)
         tools.feed(call, given.Trying(more=call.destinations.more))
     return None
 
@@ -112,13 +117,14 @@ async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:
     leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
 
 
-def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow) -> None:
+def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Security) -> None:
     leg = call.destination
     if leg.over:  # another destination, or the same with another codec: a new dialog on the same RTP port
         leg.over, leg.sip_id, leg.reason_header = False, new_id(tools.random), None
         leg.remote_session = leg.audio = leg.codec = None
         tools.register(call)
     leg.peer = tools.driver.peers.match(flow.remote)
+    leg.security = security
     call.exchange.response = call.exchange.session = call.exchange.failure = None
     invite = DialInvite(
         leg=leg.sip_id,

@@ -10,6 +10,7 @@ from callrec.clock import rfc3339
 from callrec.media import LegQuality, LegStats, RemoteMedia
 from callrec.recorder.leg_quality import quality_item
 from callrec.recorder.prompts import NOTICE_CODECS
+from callrec.recorder.security import Security
 from callrec.sdp import AudioMedia, Codec, Direction, SessionDescription, telephone_event_for
 from callrec.settings import Peer
 from callrec.sip.events import Address
@@ -51,6 +52,8 @@ class Leg:
     stats: LegStats | None = None
     quality: LegQuality | None = None
     codecs_used: list[str] = field(default_factory=list)
+    security: Security = field(default_factory=Security)
+    """Whether its media is encrypted, and our keys."""
     _before: tuple[SessionDescription | None, AudioMedia | None, Codec | None, bytes | None] | None = None
 
     def __post_init__(self) -> None:
@@ -111,6 +114,7 @@ class Leg:
             may_receive=audio.direction in (Direction.SENDRECV, Direction.SENDONLY),
             rtcp_port=audio.rtcp_port,
             rtcp_mux=audio.rtcp_mux and b"a=rtcp-mux" in (self.own_session or b""),
+            srtp=self.security.media_keys(audio),
         )
 
     def _quality(self) -> dict[str, object] | None:

@@ -12,6 +12,7 @@ from callrec.media import (
     Digit,
     Discarded,
     Gap,
+    KeysLost,
     LegClosed,
     LegQuality,
     MediaLost,
@@ -23,6 +24,7 @@ from callrec.media import (
 from callrec.recorder.evidence import notice_evidence
 from callrec.recorder.hearing import on_confirmed, on_leg_quality
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.rekeying import on_keys_lost
 from callrec.recorder.tools import Tools
 from callrec.recorder.transferring import note_repeated_notice
 
@@ -110,5 +112,6 @@ CALL_MEDIA_EVENTS: dict[type, Callable[..., None]] = {
     Sealed: on_recording_ended,
     RecordingFailed: on_recording_ended,
     Discarded: on_discarded,
+    KeysLost: on_keys_lost,
     MediaLost: on_media_lost,
 }

@@ -12,7 +12,6 @@ from callrec.sdp import (
     Direction,
     SessionDescription,
     answer_to,
-    audio_of,
     choose_codec,
     offer_of,
     reverse_direction,
@@ -36,9 +35,11 @@ def read(leg: Leg, body: bytes) -> AudioMedia:
 
     Raises:
         PeerError: 400 where it is no SDP, 488 where it has no audio stream that we can relay.
+        SecurityError: where it would go in clear and must not.
     """
     description = SessionDescription.parse(body)
-    audio = audio_of(description)
+    audio = leg.security.audio_of(description)
+    leg.security.renewing = False
     leg.heard(description, audio)
     return audio
 
@@ -71,16 +72,25 @@ def answer(leg: Leg) -> bytes:
 
 
 def _answer(leg: Leg, offer: SessionDescription, codec: Codec, direction: Direction) -> bytes:
-    description = answer_to(
-        offer,
-        codec,
-        leg.digits,
-        leg.sdp_address,
-        direction=direction,
-        session_id=leg.session_id,
-        version=leg.next_version(),
-    )
-    leg.own_session = description.serialize()
+    audio = leg.audio
+    assert audio is not None, "internal error: nothing was offered"
+
+    def said(version: int) -> bytes:
+        description = answer_to(
+            offer,
+            codec,
+            leg.digits,
+            leg.sdp_address,
+            direction=direction,
+            session_id=leg.session_id,
+            version=version,
+            audio=audio,
+        )
+        return leg.security.in_answer(description, audio).serialize()
+
+    # Who says the same again says so by the same version (RFC 3264 8, SIP-7).
+    if leg.own_session is None or leg.own_session != said(leg.version):
+        leg.own_session = said(leg.next_version())
     return leg.own_session
 
 
@@ -102,7 +112,7 @@ def _offer(leg: Leg, codecs: Collection[Codec], events: Codec | None) -> bytes:
     description = offer_of(
         tuple(codecs), events, leg.sdp_address, session_id=leg.session_id, version=leg.next_version()
     )
-    leg.own_session = description.serialize()
+    leg.own_session = leg.security.in_offer(description).serialize()
     return leg.own_session
 
 
@@ -136,8 +146,10 @@ def another_codec(caller: Leg, refused: Collection[str]) -> bool:
     return playable_codec(caller, {*refused, caller.codec.name.upper()}) is not None
 
 
-def relayed(body: bytes, sender: Leg, receiver: Leg) -> bytes:
-    """Return one party's SDP as the other is to read it: with our address on the receiver's leg.
+def relayed(body: bytes, sender: Leg, receiver: Leg, *, answers: bool = False) -> bytes:
+    """Return one party's SDP as the other is to read it: with our address, and our keys, on the receiver's leg.
+
+    `answers`: it is the answer to an offer of the receiver.
 
     Raises:
         PeerError: where it has no audio stream that we can relay.
@@ -145,8 +157,16 @@ def relayed(body: bytes, sender: Leg, receiver: Leg) -> bytes:
     read(sender, body)
     assert sender.remote_session is not None, "internal error: nothing was read"
     description = relay(
-        sender.remote_session, receiver.sdp_address, session_id=receiver.session_id, version=receiver.next_version()
+        sender.remote_session,
+        receiver.sdp_address,
+        session_id=receiver.session_id,
+        version=receiver.next_version(),
+        audio=sender.audio,
     )
+    if answers and receiver.audio is not None:
+        description = receiver.security.in_answer(description, receiver.audio)
+    else:
+        description = receiver.security.in_offer(description)
     receiver.own_session = description.serialize()
     return receiver.own_session
 

@@ -14,7 +14,8 @@ from callrec.recorder import negotiation
 from callrec.recorder.dialling import dial, dial_again, dial_next
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
-from callrec.recorder.passed_headers import Header, passed_back, q850_header
+from callrec.recorder.passed_headers import Header, passed_back, passed_in_dialog, q850_header
+from callrec.recorder.security import SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.events import Reoffered
 
@@ -53,7 +54,7 @@ def pass_progress(tools: Tools, call: LiveCall, _: do.PassProgress) -> None:
     response = call.exchange.response
     if response is None:
         return
-    body = _passed_session(call, call.destination, call.caller)
+    body = _passed_session(call, call.destination, call.caller, answers=call.arrival.incoming.offer is not None)
     if body is not None:
         link_early(tools, call)
     headers = passed_back(response.headers.items())
@@ -70,7 +71,7 @@ def link_early(tools: Tools, call: LiveCall) -> None:
 def pass_answer(tools: Tools, call: LiveCall, _: do.PassAnswer) -> None:
     """Give the caller the destination's 2xx."""
     response = call.exchange.response
-    body = _passed_session(call, call.destination, call.caller)
+    body = _passed_session(call, call.destination, call.caller, answers=call.arrival.incoming.offer is not None)
     if body is None:
         body = call.caller.own_session  # the answer came with a reliable or early response before
     call.answered_us = call.caller.established = True
@@ -80,7 +81,7 @@ def pass_answer(tools: Tools, call: LiveCall, _: do.PassAnswer) -> None:
 
 def pass_acknowledgement(tools: Tools, call: LiveCall, _: do.PassAcknowledgement) -> None:
     """Give the destination the answer that the caller sent in its ACK (late offer)."""
-    body = _passed_session(call, call.caller, call.destination)
+    body = _passed_session(call, call.caller, call.destination, answers=True)
     negotiation.agree(call.destination, call.caller)
     tools.driver.endpoint.acknowledge(call.destination.sip_id, body, tools.now)
     tell_remotes(tools, call)
@@ -96,7 +97,10 @@ def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
         receiver.own_session = body
         return body
     try:
-        return negotiation.relayed(body, sender, receiver)
+        return negotiation.relayed(body, sender, receiver, answers=answers)
+    except SecurityError as error:
+        log.warning("call %s: an SDP that must not pass does not: %s", call.call_id, error)
+        return None
     except PeerError as error:
         log.warning("call %s: an SDP that cannot be relayed passes untouched: %s", call.call_id, error)
         return body
@@ -174,7 +178,7 @@ def pass_reoffer_answer(tools: Tools, call: LiveCall, command: do.PassReofferAns
     """Answer the party's re-INVITE with what the other one said."""
     receiver, sender = call.leg(command.side), call.leg(command.side.other)
     reoffer = call.exchange.reoffers.pop(command.side, None)
-    body = _passed_session(call, sender, receiver)
+    body = _passed_session(call, sender, receiver, answers=reoffer is not None and reoffer.offer is not None)
     if body is None:
         tools.driver.endpoint.refuse_offer(receiver.sip_id, 488, tools.now)
         return
@@ -189,7 +193,7 @@ def pass_reoffer_acknowledgement(tools: Tools, call: LiveCall, command: do.PassR
     """Give the other party the answer to its offer, which the one that had asked for it sent in its ACK."""
     call.exchange.passing = None
     sender, receiver = call.leg(command.side), call.leg(command.side.other)
-    body = _passed_session(call, sender, receiver)
+    body = _passed_session(call, sender, receiver, answers=True)
     if body is not None:
         negotiation.agree(receiver, sender)
     tools.driver.endpoint.acknowledge(receiver.sip_id, body, tools.now)

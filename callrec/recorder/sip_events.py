@@ -16,6 +16,7 @@ from callrec.recorder.dialling import follow
 from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.rekeying import end_if_keyless
 from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
 from callrec.sdp import SessionDescription, is_t38, is_unchanged
@@ -123,7 +124,7 @@ def on_answered(tools: Tools, call: LiveCall, event: sip.Answered) -> None:
     leg.established = True
     readable = event.session is not None and _read_answer(call, event.session)
     agreed = readable and _agree(call)
-    if call.answered_us and not agreed:
+    if (call.answered_us and not agreed) or leg.security.violated:
         _answer_unusable(tools, call, another_codec=readable)
         return
     call.answered_at, call.heard_since = tools.clock.now(), tools.now
@@ -188,7 +189,7 @@ def _held(call: LiveCall, side: Side, offer: bytes) -> bool | None:
         return None
     if not call.anchored:
         return False
-    return audio_of(description).held
+    return call.leg(side).security.audio_of(description).held
 
 
 def on_reoffer_answered(tools: Tools, call: LiveCall, event: sip.ReofferAnswered) -> None:
@@ -206,7 +207,8 @@ def on_reoffer_answered(tools: Tools, call: LiveCall, event: sip.ReofferAnswered
     try:
         if event.session is None:
             raise PeerError("found no SDP in the answer to a re-INVITE")  # noqa: TRY301 - refused as one that is none
-        held = call.anchored and audio_of(SessionDescription.parse(event.session)).held
+        said = SessionDescription.parse(event.session)
+        held = call.anchored and call.leg(side).security.audio_of(said).held
     except PeerError as error:
         log.warning("call %s: the answer to a re-INVITE cannot be used: %s", call.call_id, error)
         call.exchange.session = None
@@ -224,6 +226,7 @@ def _take_repeated(tools: Tools, call: LiveCall, side: Side, session: bytes | No
         negotiation.read(call.leg(side), session)
     except PeerError as error:
         log.info("call %s: the answer to a repeated session cannot be used: %s", call.call_id, error)
+        end_if_keyless(tools, call, call.leg(side))
         return
     negotiation.agree(call.leg(side.other), call.leg(side))
     tell_remotes(tools, call)
@@ -250,6 +253,8 @@ def on_reoffer_failed(tools: Tools, call: LiveCall, event: sip.ReofferFailed) ->
     side = call.side_of(event.leg)
     if call.machine.state is State.RECODING and side is Side.CALLER:
         tools.feed(call, given.CallerRecoded(accepted=False))
+        return
+    if end_if_keyless(tools, call, call.leg(side)):
         return
     tools.feed(call, given.ReofferFailed(side, event.response.status if event.response is not None else 408))
 

@@ -1,7 +1,7 @@
 """SDP without I/O: descriptions, the audio stream in them, offers and answers (RFC 8866, RFC 3264)."""
 
-from callrec.sdp.audio import AudioMedia, Codec, audio_of, choose_codec, codecs_of, telephone_event_for
-from callrec.sdp.crypto import KEY_LENGTHS, SECURE_PROTOCOLS, Crypto, Protection, redacted
+from callrec.sdp.audio import PLAIN_PROTOCOLS, AudioMedia, Codec, audio_of, choose_codec, codecs_of, telephone_event_for
+from callrec.sdp.crypto import KEY_LENGTHS, SECURE_PROTOCOLS, Crypto, Protection, has_keys, redacted
 from callrec.sdp.description import Direction, MediaDescription, Origin, SessionDescription, reverse_direction
 from callrec.sdp.offer_answer import (
     AudioChange,
@@ -15,6 +15,7 @@ from callrec.sdp.offer_answer import (
 
 __all__ = [
     "KEY_LENGTHS",
+    "PLAIN_PROTOCOLS",
     "SECURE_PROTOCOLS",
     "AudioChange",
     "AudioMedia",
@@ -30,6 +31,7 @@ __all__ = [
     "choose_codec",
     "codecs_of",
     "compare_audio",
+    "has_keys",
     "is_t38",
     "is_unchanged",
     "offer_of",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from callrec.sdp.description import MediaDescription, attributes
+from callrec.sdp.description import MediaDescription
 
 KEY_LENGTHS = {
     "AES_CM_128_HMAC_SHA1_80": 16 + 14,
@@ -86,9 +86,9 @@ def crypto_lines(keys: Sequence[Crypto]) -> list[tuple[str, str]]:
     return [("a", f"crypto:{key}") for key in keys]
 
 
-def is_keyed(media: MediaDescription) -> bool:
-    """Whether a stream holds a key, of whatever kind."""
-    return bool(attributes(media.lines, "crypto"))
+def has_keys(body: bytes) -> bool:
+    """Whether a description holds a key of SRTP, understood or not."""
+    return re.search(rb"(?im)^a=(?:crypto|key-mgmt):", body) is not None
 
 
 def redacted(body: bytes) -> bytes:

@@ -128,6 +128,7 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
             'sip.listen[0]: found "tls://127.0.0.1:5061" without a certificate, expected sip.tls_certificate_file',
         ),
         ("[[peer]]\nname = 'a'\naddresses = ['10.0.0.1']\nrole = 'pbx'\ntls_names = ['*.a.test']", "without wildcard"),
+        ("[[peer]]\nname = 'a'\naddresses = ['10.0.0.1']\nrole = 'pbx'\nsrtp = 'required'", "go over TLS only"),
         ("[sip]\nlisten = ['udp://127.0.0.1:5060', 'udp://0.0.0.0:5060']", 'sip.listen[1]: found "udp://0.0.0.0:5060"'),
         (
             "[rtp]\nports = '10001-20000'",
@@ -171,6 +172,19 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
 def test_a_fault_is_one_line_with_file_line_key_and_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:
     """Unknown key, wrong type or impossible value."""
     assert expected in fault(tmp_path, text)
+
+
+def test_srtp_without_its_extra_is_a_fault_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RTP-9: the core works without pylibsrtp; who asks for SRTP is told what to install."""
+    text = (
+        "[sip]\nlisten = ['tls://127.0.0.1:5061']\ntls_certificate_file = './a.pem'\ntls_key_file = './a.key'\n"
+        "[[peer]]\nname = 'a'\naddresses = ['10.0.0.1']\nrole = 'pbx'\nsrtp = '{}'"
+    )
+    monkeypatch.setattr("callrec.settings.checks.find_spec", lambda _: None)
+    assert 'pip install "callrec[srtp]"' in fault(tmp_path, text.format("optional"))
+    assert load(write(tmp_path, text.format("off")), {}).peer[0].srtp == "off"
 
 
 def test_of_several_faults_the_first_in_the_file_is_told(tmp_path: Path) -> None:
