@@ -24,6 +24,7 @@ from callrec.api import (
     requests,
     retention,
     state,
+    traces,
     verifying,
 )
 from callrec.api.gate import Gate
@@ -43,6 +44,7 @@ ROUTERS = tuple(
         state,
         live,
         calls,
+        traces,
         exporting,
         deleting,
         events,

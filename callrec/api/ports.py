@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from callrec.api.books import Promises
 from callrec.catalogue.values import FindQuery
+from callrec.vault.trace_files import Trace
 
 Item = Mapping[str, Any]
 """A call as contract.md describes it under "An item", numbers in full."""
@@ -145,6 +146,30 @@ class LiveControl(Protocol):
         """Record nothing more of a call, and destroy what was stored if that is asked."""
 
 
+class CallTraced(Protocol):
+    """A call and the trace of its signalling."""
+
+    @property
+    def item(self) -> Item:
+        """Return the call."""
+
+    @property
+    def trace(self) -> Trace:
+        """Return what is kept of its messages."""
+
+
+class Traces(Protocol):
+    """What is asked of the traces."""
+
+    async def read(self, call: str) -> CallTraced:
+        """Return the trace of a call.
+
+        Raises:
+            OperatorError: if there is no such call, or no trace of it (3).
+            IntegrityError: if its key cannot be had, or the trace was altered.
+        """
+
+
 class Recorder(Protocol):
     """The recorder, as the API sees it. Errors are OperatorError with the exit code to tell, or IntegrityError."""
 
@@ -159,6 +184,10 @@ class Recorder(Protocol):
     @property
     def live(self) -> LiveControl:
         """Return what may be done to calls that go on."""
+
+    @property
+    def traces(self) -> Traces:
+        """Return what is asked of the traces."""
 
     def status(self) -> Mapping[str, Any]:
         """Return the document of `callrec status --json`; it must not wait for anything."""

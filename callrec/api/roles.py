@@ -17,6 +17,7 @@ class Permission(Enum):
     FIND = "find and show calls"
     LIVE = "pause, resume and end recordings of calls in progress"
     LISTEN = "play and export recordings"
+    TRACE = "see the signalling of calls"
     DELETE = "delete recordings"
     PROMISES = "handle requests, stops, holds, relationships and retention"
     EVENTS = "read the events"
@@ -31,7 +32,7 @@ _OPERATOR = frozenset(
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
     Role.OPERATOR: _OPERATOR,
-    Role.SUPERVISOR: _OPERATOR | {Permission.LISTEN},
+    Role.SUPERVISOR: _OPERATOR | {Permission.LISTEN, Permission.TRACE},
     Role.DPO: _OPERATOR | {Permission.DELETE, Permission.PROMISES},
     Role.AUDITOR: frozenset({Permission.STATUS, Permission.EVENTS, Permission.AUDIT}),
     Role.ADMIN: frozenset(Permission),

@@ -259,14 +259,15 @@ class Catalogue(Readings):
         """Add an entry to the audit chain; return its number."""
         key_id: str | None = None
         key = self._sealer.system_key("node")
-        if entry.subject is not None and (call_key_id := await self._identity_key_id(entry.subject)) is not None:
+        if entry.subject is not None and (call_key_id := await self.identity_key_of(entry.subject)) is not None:
             call_key = await self._key(call_key_id)
             key_id, key = (key_id, key) if call_key is None else (call_key_id, call_key)
         draft = audit.Draft(entry, self._options.clock.now(), key_id, key)
         number: int = await self._erase(lambda connection, _: audit.add(connection, draft, self._sealer))
         return number
 
-    async def _identity_key_id(self, call_id: str) -> str | None:
+    async def identity_key_of(self, call_id: str) -> str | None:
+        """Return the id of a call's identity key, None where it has none or is unknown."""
         rows = await self._rows(select(calls.c.identity_key_id).where(calls.c.call_id == call_id))
         return rows[0]["identity_key_id"] if rows else None
 

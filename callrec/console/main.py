@@ -18,6 +18,7 @@ COMMANDS = {
     "calls": Lazy("live:calls", "List the calls in progress, or pause, resume or stop the recording of one."),
     "find": Lazy("find:find", "Find calls by number, time, direction and outcome."),
     "show": Lazy("find:show", "Show all that is kept about one call."),
+    "trace": Lazy("trace:trace", "Show the SIP messages of a call on both legs, and what became of its media."),
     "play": Lazy("play:play", "Play a recording, and show both levels over time."),
     "export": Lazy("export:export", "Write recordings as WAV, FLAC, MP3, Opus or pcapng."),
     "delete": Lazy("delete:delete", "Delete calls for good, after showing what will go."),

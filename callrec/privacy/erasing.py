@@ -31,10 +31,12 @@ from callrec.vault.keyring import Keyring
 from callrec.vault.keyring_errors import LedgerUnavailable
 from callrec.vault.ledger import Ledger
 from callrec.vault.ledger_entries import Draft, Entry
+from callrec.vault.trace_files import TraceFiles
 
 log = logging.getLogger("callrec.privacy.erasing")
 
 _CALLS_AN_INTENT = 256
+_STORES = ("keyring", "recordings", "traces", "catalogue")
 _LOG_TRIES = 50
 _LOG_WAIT_S = 0.1
 
@@ -101,6 +103,7 @@ class _Progress:
     known: dict[str, Target] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     files: dict[str, int] = field(default_factory=dict)
+    traced: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
 
 
@@ -124,6 +127,8 @@ class Eraser:
         self._keyring = keyring
         self._ledger = ledger
         self._files = RecordingFiles(recordings)
+        self.traces: TraceFiles | None = None
+        """Where the signalling of calls is kept; None where it is not."""
         self._hook = hook
         self._lock = asyncio.Lock()
         self._resumed = False
@@ -208,6 +213,8 @@ class Eraser:
         self._hook(Step.KEYS)
         await self._remove_files(intent, progress)
         progress.done.append("recordings")
+        await self._remove_traces(intent, progress)
+        progress.done.append("traces")
         self._hook(Step.FILES)
         await self._catalogue.reduce_to_stubs(ids, intent.reason)
         progress.done.append("catalogue")
@@ -220,6 +227,13 @@ class Eraser:
             if target["recording_id"] is not None:
                 paths = await self._paths(target, progress)
                 progress.files[target["call_id"]] = await asyncio.to_thread(self._files.remove, paths)
+
+    async def _remove_traces(self, intent: _Intent, progress: _Progress) -> None:
+        """Remove what was kept of the calls' signalling; it is unreadable since their identity keys are gone."""
+        if self.traces is not None:
+            found = await asyncio.to_thread(self.traces.find, intent.call_ids)
+            progress.traced = {path.stem for path in found}
+            await asyncio.to_thread(self.traces.remove, intent.call_ids)
 
     async def _paths(self, target: Mapping[str, Any], progress: _Progress) -> list[Path]:
         known = progress.known.get(target["call_id"])
@@ -239,6 +253,8 @@ class Eraser:
         for target in intent.targets:
             if target["recording_id"] is not None:
                 left += [f"file {path.name}" for path in await self._paths(target, progress)]
+        if self.traces is not None:
+            left += [f"trace {path.stem}" for path in await asyncio.to_thread(self.traces.find, intent.call_ids)]
         left += await self._catalogue.leftovers(intent.call_ids)
         if left:
             raise IntegrityError(f"erasure {intent.erasure_id}: still there after erasing: {'; '.join(left)}")
@@ -424,14 +440,16 @@ def _account(name: str) -> str:
 
 
 def _nothing_there(call_id: str) -> ErasedCall:
-    stores = dict.fromkeys(("ledger", "keyring", "recordings", "catalogue"), "not_present")
+    stores = dict.fromkeys(("ledger", *_STORES), "not_present")
     return ErasedCall(call_id, stores, verified=True)
 
 
 def _result(target: Mapping[str, Any], progress: _Progress, problem: str | None) -> ErasedCall:
-    stores = {name: "erased" if name in progress.done else "failed" for name in ("keyring", "recordings", "catalogue")}
+    stores = {name: "erased" if name in progress.done else "failed" for name in _STORES}
     if stores["keyring"] == "erased" and not progress.keys.intersection(target["key_ids"]):
         stores["keyring"] = "not_present"
     if stores["recordings"] == "erased" and not progress.files.get(target["call_id"]):
         stores["recordings"] = "not_present"
+    if stores["traces"] == "erased" and target["call_id"] not in progress.traced:
+        stores["traces"] = "not_present"
     return ErasedCall(target["call_id"], {"ledger": "entered", **stores}, problem is None, problem)

@@ -26,13 +26,15 @@ from callrec.privacy.recording_files import RecordingFiles
 from callrec.privacy.request_finding import Finder
 from callrec.privacy.request_steps import Changes, Steps
 from callrec.privacy.request_table import RequestInput, RequestState
+from callrec.vault.trace_files import TraceFiles
 
 log = logging.getLogger("callrec.privacy.requests")
 
 ERASE, KEEP, ERASED, SINCE = "erase", "keep", "erased", "since"
-KEYRING, RECORDINGS, CATALOGUE, EVENTS = "keyring", "recordings", "catalogue", "events"
+KEYRING, RECORDINGS, TRACES = "keyring", "recordings", "traces"
+CATALOGUE, EVENTS = "catalogue", "events"
 RELATIONSHIPS, EXPORTS, BROKER, BACKUPS = "relationships", "exports", "broker", "backups"
-OF_CALLS = (KEYRING, RECORDINGS, CATALOGUE, EVENTS)
+OF_CALLS = (KEYRING, RECORDINGS, TRACES, CATALOGUE, EVENTS)
 LIVE_STORES = (*OF_CALLS, RELATIONSHIPS, EXPORTS, BROKER)
 """Callrec's own stores. `events` is the outbox; `exports` are rendered in memory and `broker` retains no event: both
 keep nothing."""
@@ -129,6 +131,7 @@ class Execution:
         there = {
             KEYRING: any(target.key_ids for target in targets),
             RECORDINGS: any(target.recording_id is not None for target in targets),
+            TRACES: bool(await asyncio.to_thread(self._traces.find, [target.call_id for target in targets])),
             CATALOGUE: bool(targets),
             EVENTS: bool(targets),
             RELATIONSHIPS: row.party_id is not None,
@@ -260,11 +263,16 @@ class Execution:
         left += [f"{KEYRING}: key {key}" for key in await self.stores.keys.load_many(keys)]
         files = RecordingFiles(self.stores.settings().paths.recordings)
         left += [f"{RECORDINGS}: file {path.name}" for path in await asyncio.to_thread(files.anywhere, recordings)]
+        left += [f"{TRACES}: file {path.name}" for path in await asyncio.to_thread(self._traces.find, ids)]
         left += [f"{CATALOGUE}: {text}" for text in await self.stores.catalogue.leftovers(ids)]
         left += [f"{CATALOGUE}: call {one.call_id}" for one in await self.steps.reader.call_states(ids)]
         if row.party_id is not None and not any(call.action == KEEP for call in calls):
             left += [f"{RELATIONSHIPS}: {text}" for text in await self.finder.parties.leftovers(row.party_id)]
         return left
+
+    @property
+    def _traces(self) -> TraceFiles:
+        return TraceFiles(self.stores.settings().paths.state / TRACES)
 
     async def _promised(self, row: RequestRow) -> tuple[list[str], set[str]]:
         """Return the keys and recordings that the ledger says were to go for this request."""

@@ -23,6 +23,7 @@ from callrec.recorder.hall import Hall
 from callrec.recorder.live_control import LiveControl
 from callrec.recorder.promising import make_promises
 from callrec.recorder.tools import Tools
+from callrec.recorder.trace_desk import TraceDesk
 from callrec.settings import Settings
 from callrec.vault.keyring_errors import KeyDestroyed
 
@@ -62,6 +63,7 @@ class Desk:
         self.promises: Promises = make_promises(tools, hall.calls)
         """The books of relationships, retention, requests and protections."""
         self.backups = BackupDesk(tools.stores, self.audit)
+        self.traces = TraceDesk(tools, self.get)
         self.live = LiveControl(tools, hall.calls, self.audit)
         """What may be done to calls that go on."""
 

@@ -132,6 +132,7 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Securi
         request_uri=uri,
         to=NameAddress("", _to_uri(call, uri)),
         from_=call.arrival.request.from_,
+        call_id=tools.tracing.name_leg(call.call_id) if tools.tracing is not None else None,
         session=_offer_for_destination(call),
         headers=headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
     )

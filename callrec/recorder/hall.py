@@ -100,6 +100,8 @@ class Hall:
         self._live += 1
         self._empty.clear()
         self.register(call)
+        if self._tools.tracing is not None:
+            self._tools.tracing.begin(call)
         self.feed(call, given.Started())
 
     def on_media(self, event: MediaEvent) -> None:
@@ -193,6 +195,8 @@ class Hall:
     def forget(self, call: LiveCall) -> None:
         """The call is over and its row is closed."""
         self._calls.pop(call.call_id, None)
+        if self._tools.tracing is not None:
+            self._tools.tracing.end(call.call_id)
         for sip_id in call.dialogs:
             self._by_dialog.pop(sip_id, None)
         if not self._calls:

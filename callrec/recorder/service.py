@@ -32,9 +32,12 @@ from callrec.recorder.prompts import Prompts
 from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
+from callrec.recorder.tracing import Tracing
 from callrec.settings import Settings
 from callrec.signalling import Driver, DriverSettings, Peers, TlsFiles
 from callrec.tasks import Tasks
+from callrec.vault.trace_files import FOLDER as TRACES
+from callrec.vault.trace_files import TraceFiles
 
 log = logging.getLogger("callrec.service")
 
@@ -113,6 +116,9 @@ class Service:
             self._tasks.start("watchdog", keep_alive(self._notifier))
             self._tasks.start("reload", self._reload_when_asked(tools))
             front.run()
+            if tools.tracing is not None:
+                self._tasks.start("traces", tools.tracing.run())
+                self._tasks.start("old-traces", tools.tracing.run_keeping())
             collect_garbage_rarely()
             self._notifier.ready("ready")
             log.info("callrec is ready on %s", ", ".join(str(place) for place in tools.driver.listening))
@@ -185,6 +191,9 @@ class Service:
             register=hall.register,
             forget=hall.forget,
         )
+        traces = TraceFiles(settings.paths.state / TRACES)
+        tools.tracing = Tracing(lambda: tools.settings, traces, self._clock, tools.random)
+        driver.tap = tools.tracing.take
         hall.join(tools)
         return tools, hall
 
@@ -301,6 +310,8 @@ class Service:
             await self._front.close_door()
         await tools.driver.stop()
         await hall.stop()
+        if tools.tracing is not None:
+            await tools.tracing.stop()
         if self._front is not None:
             await self._front.close()
         await tools.media.stop()

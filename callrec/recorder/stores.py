@@ -32,6 +32,8 @@ from callrec.vault.key_rotation import load_master_key
 from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.keyring_errors import KeysUnavailable
 from callrec.vault.ledger import Ledger
+from callrec.vault.trace_files import FOLDER as TRACES
+from callrec.vault.trace_files import TraceFiles
 
 if TYPE_CHECKING:
     from callrec.recorder.live_call import LiveCall
@@ -283,6 +285,7 @@ async def open_stores(settings: Settings, clock: Clock, health: Health) -> Store
     stores = Stores(settings, catalogue, keyring, ledger, journal, lock)
     if keyring is not None and ledger is not None:
         stores.eraser = Eraser(catalogue, keyring, ledger, settings.paths.recordings)
+        stores.eraser.traces = TraceFiles(state / TRACES)
         node = BackupNode(settings.node.id, state, settings.paths.recordings)
         stores.backups = Backups(node, ledger, keyring.system_key("signing"), clock)
     stores.guard = RestoreGuard(catalogue, keyring, ledger, state, settings.paths.recordings)

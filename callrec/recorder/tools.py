@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from callrec.recorder.live_call import LiveCall
     from callrec.recorder.prompts import Prompts
     from callrec.recorder.stores import Stores
+    from callrec.recorder.tracing import Tracing
     from callrec.settings import Settings
     from callrec.signalling import Driver
 
@@ -46,6 +47,8 @@ class Tools:
     stop_list: StopList = field(default_factory=StopList)
     """Who is never recorded; as long as it is not known, nobody is."""
     codec_memory: CodecMemory = field(default_factory=CodecMemory)
+    tracing: Tracing | None = None
+    """What the signalling of calls is kept by; None where it is not."""
     add_stop: Callable[[str], Awaitable[None]] | None = None
     """Enter a number in the stop list at the caller's own wish; raises CallrecError."""
 

@@ -199,6 +199,12 @@ class Limits(Section):
     longest_pause: Duration = Field(
         default=timedelta(minutes=5), description="A paused recording resumes after this time."
     )
+    keep_traces: Duration = Field(
+        default=timedelta(days=7), description="How long the SIP messages of a call are kept, sealed."
+    )
+    most_traces: Size = Field(
+        default=ByteSize(2**30), description="Space for all of them; beyond it the oldest go, and 0B keeps none."
+    )
 
 
 class Peer(Section):

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from callrec.clock import Clock, SystemClock
 from callrec.errors import OperatorError
@@ -46,6 +46,13 @@ NAMES_AT_START_S = 2.0
 """Seconds that names may keep us from listening."""
 NAMES_S = 60.0
 """Seconds between look-ups of peers that are given by name."""
+
+
+class Tap(Protocol):
+    """Looks at messages; it must neither block nor raise."""
+
+    def __call__(self, data: bytes, flow: Flow, *, sent: bool) -> None:
+        """Look at one message."""
 
 
 def _ready() -> tuple[int, Sequence[tuple[str, str]]]:
@@ -104,6 +111,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._planned: asyncio.Handle | None = None
         self._in_round = False
+        self.tap: Tap | None = None
+        """Shown every message that came from a peer and every one that goes."""
         self._complaints = RateLimit(5, 10.0)
 
     def _profile(self) -> EndpointProfile:
@@ -274,6 +283,8 @@ class Driver:
             self.counters.keep_alives += 1
             return
         self.counters.received += 1
+        if self.tap is not None:
+            self.tap(data, flow, sent=False)
         try:
             error = self.endpoint.receive(data, flow, self._clock.monotonic())
         except Exception:  # the outermost loop of signalling: one message must not end it
@@ -330,6 +341,8 @@ class Driver:
     def _send(self) -> bool:
         outgoing = self.endpoint.to_send(self._clock.monotonic())
         for data, flow in outgoing:
+            if self.tap is not None:
+                self.tap(data, flow, sent=True)
             if flow.transport == "udp":
                 listener = self._udp.get(flow.local)
                 if listener is not None:

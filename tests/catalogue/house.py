@@ -27,6 +27,7 @@ from callrec.privacy import Eraser, Step
 from callrec.vault.keyring import CallKeys, Keyring
 from callrec.vault.ledger import Ledger
 from callrec.vault.master_key import MasterKey
+from callrec.vault.trace_files import FOLDER, TraceFiles
 
 START = datetime(2026, 11, 25, 10, 0, tzinfo=UTC)
 MASTER = MasterKey(b"m" * 32)
@@ -58,7 +59,14 @@ class House:
 
     def eraser(self, hook: Any = None) -> Eraser:
         """Return an eraser over these stores."""
-        return Eraser(self.catalogue, self.keyring, self.ledger, self.recordings, hook or _nothing)
+        eraser = Eraser(self.catalogue, self.keyring, self.ledger, self.recordings, hook or _nothing)
+        eraser.traces = self.traces
+        return eraser
+
+    @property
+    def traces(self) -> TraceFiles:
+        """Return the folder of traces."""
+        return TraceFiles(self.folder / FOLDER)
 
     def new_call(self, **changes: Any) -> NewCall:
         """Return the next call, a minute after the one before."""

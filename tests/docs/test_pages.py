@@ -145,6 +145,7 @@ def test_the_rights_are_those_of_the_program() -> None:
         "find and show calls, numbers in full": Permission.FIND,
         "pause, resume and end live recordings": Permission.LIVE,
         "play and export": Permission.LISTEN,
+        "see the signalling of calls (trace)": Permission.TRACE,
         "delete": Permission.DELETE,
         "handle requests, stops, holds, relationships and retention": Permission.PROMISES,
         "read events": Permission.EVENTS,

@@ -19,6 +19,7 @@ from callrec.errors import ExitCode, OperatorError
 from callrec.identifiers import new_id
 from callrec.privacy import Reason, Step
 from callrec.vault.keyring_errors import KeyDestroyed, LedgerUnavailable
+from callrec.vault.trace_files import TracedMessage, TraceOwner
 from tests.catalogue.house import CALLER, NAME, OTHER, OURS, House, files_with, house, spellings
 
 
@@ -71,14 +72,20 @@ async def test_an_erased_call_is_gone(tmp_path: Path) -> None:
         new = await here.recorded_call()
         kept = await here.recorded_call(identity=CallIdentity(network_number=OTHER))
         sealed = sealed_identity(tmp_path, new.call_id)
+        keys = here.keys[new.call_id]
+        message = TracedMessage(0, True, "udp", "127.0.0.1:5060", "127.0.0.2:5060", f"INVITE sip:{OTHER}@pbx SIP/2.0")
+        here.traces.append(TraceOwner(new.call_id, new.started_at, keys.identity_key), 0, [message], 0)
+        here.traces.append(TraceOwner(kept.call_id, kept.started_at, keys.identity_key), 0, [message], 0)
         (result,) = await erase(here, new.call_id)
         assert result.verified
         assert dict(result.stores) == {
             "ledger": "entered",
             "keyring": "erased",
             "recordings": "erased",
+            "traces": "erased",
             "catalogue": "erased",
         }
+        assert [path.stem for path in here.traces.find([new.call_id, kept.call_id])] == [kept.call_id]
         assert len(here.files_of(kept)) == 2
         for path in here.files_of(kept):
             path.unlink()

@@ -56,6 +56,7 @@ async def test_a_request_is_carried_out_and_certified(tmp_path: Path) -> None:
         assert {one["store"]: one["state"] for one in done["stores"]} == {
             "keyring": "erased",
             "recordings": "erased",
+            "traces": "not_present",
             "catalogue": "erased",
             "events": "erased",
             "relationships": "not_present",

@@ -1,0 +1,119 @@
+"""`callrec trace`: what a call's signalling was, as a ladder, and the time line of its media."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+from zoneinfo import ZoneInfo
+
+import click
+
+from callrec.console.call_views import SHORT_ID, TIME_ONLY, local
+from callrec.console.export import new_file
+from callrec.console.fetch import fetch
+from callrec.console.options import Command
+from callrec.console.output import print_document, printable
+from callrec.console.session import Session, say, with_session
+from callrec.errors import CallrecError
+
+Json = Mapping[str, Any]
+
+_LANE = 44
+
+
+@click.command(cls=Command)
+@click.argument("call", metavar="ID")
+@click.option("--pcap", metavar="FILE", help="Write SIP, and RTP where the recording is there, for Wireshark.")
+@with_session
+def trace(session: Session, call: str, pcap: str | None) -> None:
+    """Show the SIP messages of a call on both legs, and what became of its media.
+
+    Credentials, SRTP keys and digits are crossed out; of a caller who withheld the number there is no trace.
+    """
+    document = session.client.get("calls", call, "trace")
+    if pcap is not None:
+        with new_file(Path(pcap)) as file:
+            _write_capture(session, document, file)
+        say(f"{pcap}: written; what is exported is no longer protected by callrec")
+        return
+    print_document(document, session.output, lambda: (printable(line) for line in _lines(document, session.zone)))
+
+
+def _lines(document: Json, zone: ZoneInfo) -> Iterator[str]:
+    yield f"call {document['call_id']}  {document.get('call_reference') or ''}  {local(document['started_at'], zone)}"
+    yield ""
+    yield f"{'TIME':<12}  {'MS':>8}  {'CALLER':<{_LANE}} │ DESTINATION"
+    for rung in document["messages"]:
+        yield _rung(rung, zone)
+        if rung["sdp"]:
+            yield _in_lane(rung, f"    {rung['sdp']}", 24)
+    if document["left_out"]:
+        yield f"{document['left_out']} more messages were not kept"
+    yield ""
+    yield from _media(document, zone)
+
+
+def _rung(rung: Json, zone: ZoneInfo) -> str:
+    at = datetime.fromtimestamp(rung["at_us"] / 1e6, UTC).astimezone(zone)
+    clock = f"{at.strftime(TIME_ONLY)}.{at.microsecond // 1000:03}"
+    method = rung["cseq"].rpartition(" ")[2]
+    words = rung["summary"] if not rung["summary"][:1].isdigit() else f"{rung['summary']} ({method})"
+    words += " [again]" if rung["repeated"] else ""
+    number = rung["leg"].removeprefix("destination").strip()
+    words = f"#{number} {words}" if number.isdigit() else words
+    # Our own side stands in the middle: what comes from the caller points to the right, from the destination left.
+    right = rung["sent"] is (rung["leg"] != "caller")
+    text = f"{words} ──▶" if right else f"◀── {words}"
+    return _in_lane(rung, text, 0, f"{clock:<12}  {rung['ms']:>8}  ")
+
+
+def _in_lane(rung: Json, text: str, indent: int, before: str = "") -> str:
+    start = before or " " * indent
+    return f"{start}{text:<{_LANE}} │" if rung["leg"] == "caller" else f"{start}{'':<{_LANE}} │ {text}"
+
+
+def _media(document: Json, zone: ZoneInfo) -> Iterator[str]:
+    for leg in document["legs"] or ():
+        lost, received = leg["packets_lost"], leg["packets_received"]
+        yield f"leg {leg['peer'] or '-'}: {leg['codec'] or 'no codec'}, {received} packets, {lost} lost{_quality(leg)}"
+    begun = document.get("recording_started_at")
+    if begun is None:
+        yield f"not recorded: {document.get('outcome_reason') or 'in progress'}"
+        return
+    yield f"recorded from {local(begun, zone)}"
+    for segment in document["segments"] or ():
+        span = f"{segment['start_ms'] / 1000:>9.3f} s to {segment['end_ms'] / 1000:>9.3f} s"
+        yield f"  {span}  {segment['state']}{': ' + segment['reason'] if segment['reason'] else ''}"
+
+
+def _quality(leg: Json) -> str:
+    """Return what else is known of how a leg sounded, as `name value` pairs."""
+    quality = leg.get("quality")
+    if not isinstance(quality, dict):
+        return ""
+    pairs = []
+    for name, value in quality.items():
+        if isinstance(value, dict):
+            pairs.append(f"{name} " + " ".join(f"{key}={each}" for key, each in value.items() if each is not None))
+        elif value is not None:
+            pairs.append(f"{name}={value}")
+    return "".join(f", {pair}" for pair in pairs)
+
+
+def _write_capture(session: Session, document: Json, file: BinaryIO) -> None:
+    from callrec.vault.trace_pcapng import SipCapture  # noqa: PLC0415  only a capture needs it
+
+    capture = SipCapture(file, f"callrec call {document['call_id']}: SIP; credentials, keys and digits crossed out")
+    for rung in document["messages"]:
+        ends = (rung["ours"], rung["theirs"]) if rung["sent"] else (rung["theirs"], rung["ours"])
+        capture.message(rung["at_us"], *ends, rung["text"].encode("latin-1"))
+    if document.get("recording_id") is None or document.get("outcome") is None:
+        return
+    try:
+        # A capture may have several sections: that of the recording, on addresses of its own, follows as it is.
+        with fetch(session.client, document["call_id"], "pcapng", session.options.reason) as fetched:
+            file.writelines(fetched.pieces)
+    except CallrecError as error:
+        say(f"callrec: {document['call_id'][:SHORT_ID]}: SIP only: {error}")
