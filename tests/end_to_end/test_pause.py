@@ -25,7 +25,7 @@ def spoken(talk: Conversation) -> tuple[int, int]:
 
 def asked(house: House, *arguments: str) -> Any:
     """Return the document that a command prints."""
-    return house.recorder.must(*arguments, "--json").json()
+    return house.recorder.must(*arguments, "--json").json
 
 
 def live_id(house: House) -> str:
@@ -51,7 +51,9 @@ def check_only_outside_the_pause(
         assert after.in_voice >= end * 160, "something was stored before the pause had ended"
         gap_in_channel = after.in_channel - (before.in_channel + before.length)
         gap_in_voice = after.in_voice - (before.in_voice + before.length)
-        assert abs(gap_in_channel - gap_in_voice) <= 160, "the time line lost its length"
+        if side is talk.inside:  # a voice stands still while its telephone sends keys
+            assert abs(gap_in_channel - gap_in_voice) <= 160, "the time line lost its length"
+        assert gap_in_channel >= gap_in_voice - 160
 
 
 def press_card(talk: Conversation) -> None:
