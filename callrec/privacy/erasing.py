@@ -127,8 +127,7 @@ class Eraser:
         self._keyring = keyring
         self._ledger = ledger
         self._files = RecordingFiles(recordings)
-        self.traces: TraceFiles | None = None
-        """Where the signalling of calls is kept; None where it is not."""
+        self.traces: TraceFiles | None = None  # where the signalling of calls is kept
         self._hook = hook
         self._lock = asyncio.Lock()
         self._resumed = False
@@ -212,9 +211,7 @@ class Eraser:
         progress.done.append("keyring")
         self._hook(Step.KEYS)
         await self._remove_files(intent, progress)
-        progress.done.append("recordings")
-        await self._remove_traces(intent, progress)
-        progress.done.append("traces")
+        progress.done += ["recordings", "traces"]
         self._hook(Step.FILES)
         await self._catalogue.reduce_to_stubs(ids, intent.reason)
         progress.done.append("catalogue")
@@ -227,13 +224,8 @@ class Eraser:
             if target["recording_id"] is not None:
                 paths = await self._paths(target, progress)
                 progress.files[target["call_id"]] = await asyncio.to_thread(self._files.remove, paths)
-
-    async def _remove_traces(self, intent: _Intent, progress: _Progress) -> None:
-        """Remove what was kept of the calls' signalling; it is unreadable since their identity keys are gone."""
         if self.traces is not None:
-            found = await asyncio.to_thread(self.traces.find, intent.call_ids)
-            progress.traced = {path.stem for path in found}
-            await asyncio.to_thread(self.traces.remove, intent.call_ids)
+            progress.traced = await asyncio.to_thread(self.traces.remove, intent.call_ids)
 
     async def _paths(self, target: Mapping[str, Any], progress: _Progress) -> list[Path]:
         known = progress.known.get(target["call_id"])
@@ -446,10 +438,12 @@ def _nothing_there(call_id: str) -> ErasedCall:
 
 def _result(target: Mapping[str, Any], progress: _Progress, problem: str | None) -> ErasedCall:
     stores = {name: "erased" if name in progress.done else "failed" for name in _STORES}
-    if stores["keyring"] == "erased" and not progress.keys.intersection(target["key_ids"]):
-        stores["keyring"] = "not_present"
-    if stores["recordings"] == "erased" and not progress.files.get(target["call_id"]):
-        stores["recordings"] = "not_present"
-    if stores["traces"] == "erased" and target["call_id"] not in progress.traced:
-        stores["traces"] = "not_present"
+    found = {
+        "keyring": progress.keys.intersection(target["key_ids"]),
+        "recordings": progress.files.get(target["call_id"]),
+        "traces": target["call_id"] in progress.traced,
+    }
+    for name, there in found.items():
+        if stores[name] == "erased" and not there:
+            stores[name] = "not_present"
     return ErasedCall(target["call_id"], {"ledger": "entered", **stores}, problem is None, problem)

@@ -121,6 +121,7 @@ def _invite(tools: Tools, call: LiveCall, transfer: LiveTransfer, uri: Uri, flow
         request_uri=uri,
         to=NameAddress("", uri),
         from_=_identity_of(call, transfer.side.other),
+        call_id=tools.tracing.name_leg(call.call_id) if tools.tracing is not None else None,
         session=negotiation.single_codec_offer(stays, leg),
         headers=(*_headers(call, transfer.side.other, trusted=trusted), *transfer.headers),
     )

@@ -116,13 +116,13 @@ class TraceFiles:
         names = [f"{call_id}{_SUFFIX}" for call_id in call_ids]
         return [path for folder in self._days() for name in names if (path := folder / name).exists()]
 
-    def remove(self, call_ids: Iterable[str]) -> int:
-        """Remove the traces of these calls; return how many there were. Raises OSError."""
-        removed = 0
+    def remove(self, call_ids: Iterable[str]) -> set[str]:
+        """Remove the traces of these calls; return of which there were any. Raises OSError."""
+        removed: set[str] = set()
         for path in self.find(call_ids):
             with suppress(FileNotFoundError):
                 path.unlink()
-                removed += 1
+                removed.add(path.stem)
         return removed
 
     def age_out(self, before: datetime, most_bytes: int) -> int:

@@ -79,4 +79,4 @@ def test_old_traces_and_those_beyond_the_space_go(tmp_path: Path) -> None:
     assert files.age_out(NOW - timedelta(days=7), size * 3) == 4
     assert [path.stem for path in files.find(f"call-{days}" for days in range(10))] == ["call-2", "call-1", "call-0"]
     assert len(list(tmp_path.iterdir())) == 3, "empty folders go, too"
-    assert files.remove(["call-0", "call-9"]) == 1
+    assert files.remove(["call-0", "call-9"]) == {"call-0"}
