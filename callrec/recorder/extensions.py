@@ -1,4 +1,4 @@
-"""The SIP extensions that calls have (100rel, session timers, transfers), and what is marked on a call because of SIP."""
+"""The SIP extensions that calls have (100rel, timer, replaces), and what is marked on a call because of SIP."""
 
 from __future__ import annotations
 

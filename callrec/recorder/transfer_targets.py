@@ -247,6 +247,11 @@ def _ignore(_: Tools, __: LiveCall, ___: sip.Event) -> None:
     """What has no meaning before the new party is connected."""
 
 
+def _not_now(tools: Tools, _: LiveCall, event: sip.Reoffered) -> None:
+    """It is asked to move at this moment: the two offers have met (RFC 3261 14.2)."""
+    tools.driver.endpoint.refuse_offer(event.leg, 491, tools.now)
+
+
 def _refuse(tools: Tools, _: LiveCall, event: sip.InDialogRequest) -> None:
     tools.driver.endpoint.respond(event.token, 500, tools.now)
 
@@ -258,7 +263,7 @@ TARGET_EVENTS: dict[type[sip.Event], Callable[..., None]] = {
     sip.HungUp: _on_gone,
     sip.Cancelled: _on_gone,
     sip.Acknowledged: _ignore,
-    sip.Reoffered: _ignore,
+    sip.Reoffered: _not_now,
     sip.ReofferCancelled: _ignore,
     sip.ReofferAnswered: _on_moved,
     sip.ReofferFailed: _on_not_moved,

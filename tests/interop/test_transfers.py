@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from demonstration.telephony.line import Call, Line
+from demonstration.telephony.messages import Session, tag_in
 from tests.support.house import Conversation, House, hears
+from tests.support.listening import decoded, matches
 from tests.support.ports import free_port
 from tests.support.recorder import PBX, TRUNK, Plan
 from tests.support.sipp import Sipp, SippRun
@@ -27,8 +32,10 @@ class Switchboard(House):
     def __init__(self) -> None:
         self.sipp_port, dead = free_port(PBX), free_port(PBX)
         first = ROUTE.format(called=TO_SIPP, destination=f'"sip:{PBX}:{self.sipp_port}"')
+        self.outside_port = free_port(TRUNK)
+        out = f'[[route]]\nfrom = "pbx"\ncalled = "*"\ndestination = "sip:{TRUNK}:{self.outside_port}"\n'
         listed = f'["sip:{PBX}:{dead}", "sip:desk@{PBX}:PBX_PORT"]'
-        super().__init__(Plan(first_routes=first + ROUTE.format(called=TO_A_LIST, destination=listed)))
+        super().__init__(Plan(first_routes=out + first + ROUTE.format(called=TO_A_LIST, destination=listed)))
 
     @property
     def colleague(self) -> str:
@@ -124,6 +131,80 @@ def test_sip_9_a_trunk_may_not_transfer(board: Switchboard, tmp_path: Path) -> N
     sipp = Sipp(run, tmp_path, board.recorder.sip)
     with sipp.start():
         sipp.finish()
+
+
+def test_not_10_a_transfer_to_an_outside_number_plays_it_the_notice_first(board: Switchboard, tmp_path: Path) -> None:
+    """NOT-10: by the routes of the PBX; nothing of the new party is stored before its notice has ended."""
+    host, port = board.recorder.sip
+    number = "07700900555"
+    with (
+        Line(TRUNK, board.outside_port, user="outside") as line,
+        board.desk("transferring_desk", tmp_path, REFER_TO=f"sip:{number}@{host}:{port}"),
+    ):
+        talk = board.hear_notice(board.dial("+447700900710", TO_SIPP))
+        new = board.side(TRUNK, talk.outside.payload_type)
+        new.call = line.next_call(20)
+        assert new.call.invite.start.split()[1] == f"sip:{number}@{TRUNK}:{board.outside_port}"
+        offered = new.call.remote_session
+        assert offered is not None
+        new.call.ring()
+        new.call.answer(Session(TRUNK, new.voice.port, offered.codecs))
+        new.call.wait_ack()
+        new.begin(offered)
+        talk.inside = new
+        assert hears(new, talk.outside, 10), "once its notice has ended"
+        talk.answered_at = time.monotonic()
+        talk.talk(1.0)
+        talk.hang_up()
+    item = board.item_of(talk)
+    assert {"transferred", "notice_repeated"} <= set(item["flags"])
+    assert [segment["state"] for segment in item["segments"]] == ["recorded", "hold", "recorded"]
+    _, left, right = board.recorder.export_all([item["call_id"]])[item["call_id"]]
+    hold = item["segments"][1]
+    assert hold["end_ms"] - hold["start_ms"] > 1_000
+    assert not any(right[: (hold["end_ms"] - 40) * 8]), "nothing of the new party is stored before"
+    (piece,) = matches(np.array(right, np.int16), decoded(new.payload_type, new.coded))
+    assert piece.seconds > 0.9
+    assert len(left) == len(right)
+
+
+def replaces(desk: Call) -> tuple[str, str]:
+    """Return the Replaces header by which the PBX names a dialog that it has with callrec."""
+    return ("Replaces", f"{desk.call_id};to-tag={tag_in(desk.invite.get('From'))};from-tag={tag_in(desk._local)}")
+
+
+def test_rfc_3891_a_colleague_takes_the_call_by_replaces(board: Switchboard) -> None:
+    """SIP-9: the PBX calls us in the name of the new party; the caller's voice is whole, the colleague's is kept."""
+    options = board.trunk.ask(board.recorder.sip, "OPTIONS")
+    assert {"replaces", "norefersub"} <= set(options.get("Supported").replace(" ", "").split(","))
+    talk = board.connect("+447700900709")
+    talk.talk(0.5)
+    first, colleague = talk.inside, board.side(PBX, talk.inside.payload_type)
+    session = Session(PBX, colleague.voice.port, board.codecs(colleague.payload_type))
+    with Line(PBX, user="colleague") as line:
+        host, port = board.recorder.sip
+        headers = [replaces(talk.desk)]
+        colleague.call = line.dial(board.recorder.sip, f"sip:{TO_SIPP}@{host}:{port}", session, headers=headers)
+        assert colleague.call.wait_final(5).status == 200
+        assert talk.desk.wait_ended(5) == "bye"
+        first.voice.fall_silent()
+        talk.inside = colleague
+        assert colleague.call.remote_session is not None
+        colleague.begin(colleague.call.remote_session)
+        talk.answered_at = time.monotonic()
+        assert hears(talk.outside, colleague, 5)
+        assert hears(colleague, talk.outside, 5)
+        talk.talk(1.0)
+        talk.hang_up()
+    item = board.item_of(talk)
+    assert len(item["legs"]) == 3
+    assert "transferred" in item["flags"]
+    _, left, right = board.recorder.export_all([item["call_id"]])[item["call_id"]]
+    came = item["segments"][1]["start_ms"] + 250  # the colleague speaks half a second after it came, the desk before
+    parts = [(talk.outside, left), (first, right[: came * 8]), (colleague, right[came * 8 :])]
+    for side, part in parts:
+        pieces = matches(np.array(part, np.int16), decoded(side.payload_type, side.coded))
+        assert len(pieces) == 1, f"{side.voice.host}: {pieces}"
 
 
 def test_sip_12_a_302_is_followed_to_the_peer_it_names(board: Switchboard, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from callrec.recorder.sip_events import SIP_EVENTS
+from callrec.recorder.transfer_targets import TARGET_EVENTS
 from callrec.sip import events as sip
 from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
 from tests.support.joined import Phone
@@ -14,6 +16,11 @@ from tests.support.virtual_time import virtual
 
 COLLEAGUE = sdp("8 101", port=6000, host=OTHER_PBX)
 OUTSIDER = "07700900999"
+
+
+def test_every_event_of_a_leg_has_a_meaning_before_it_is_put_through() -> None:
+    """An event that nobody takes would end the call."""
+    assert TARGET_EVENTS.keys() == SIP_EVENTS.keys()
 
 
 class Transferor:
