@@ -14,7 +14,7 @@ from callrec.recorder import negotiation
 from callrec.recorder.dialling import dial, dial_again, dial_next
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
-from callrec.recorder.passed_headers import Header, passed_back, passed_in_dialog, q850_header
+from callrec.recorder.passed_headers import Header, passed_back, q850_header
 from callrec.recorder.security import SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.events import Reoffered
@@ -87,7 +87,7 @@ def pass_acknowledgement(tools: Tools, call: LiveCall, _: do.PassAcknowledgement
     tell_remotes(tools, call)
 
 
-def _passed_session(call: LiveCall, sender: Leg, receiver: Leg) -> bytes | None:
+def _passed_session(call: LiveCall, sender: Leg, receiver: Leg, *, answers: bool) -> bytes | None:
     """Return what one party sent as the other is to read it: with our address where we relay, else untouched."""
     body = call.exchange.session
     if body is None:

@@ -19,7 +19,7 @@ from callrec.recorder.live_call import LiveCall
 from callrec.recorder.rekeying import end_if_keyless
 from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
-from callrec.sdp import SessionDescription, is_t38, is_unchanged
+from callrec.sdp import SessionDescription, is_unchanged
 from callrec.settings import PeerRole
 from callrec.sip import events as sip
 
