@@ -13,6 +13,7 @@ from callrec.calls.destinations import Destination, Destinations
 from callrec.errors import CallrecError, PeerError
 from callrec.identifiers import new_id
 from callrec.recorder import negotiation
+from callrec.recorder.extensions import supported_onward
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header, diverted_onward, passed_headers
 from callrec.recorder.security import Security, SecurityError, check_untouched
@@ -134,7 +135,10 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Securi
         from_=call.arrival.request.from_,
         call_id=tools.tracing.name_leg(call.call_id) if tools.tracing is not None else None,
         session=_offer_for_destination(call),
-        headers=headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
+        headers=(
+            *headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
+            *supported_onward(call),
+        ),
     )
     call.dialled = True
     call.note_called(uri.user)

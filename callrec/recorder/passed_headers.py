@@ -46,7 +46,12 @@ def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header,
     `trusted`: the destination is inside the trust domain. Towards one that is not, an asserted identity whose owner
     asked for privacy stays here (RFC 3325 section 7, SIP-14).
     """
-    kept = [(name, value) for name, value in headers if name.lower() in PASSED or name.lower().startswith("x-")]
+    return _kept(headers, PASSED, trusted=trusted)
+
+
+def _kept(headers: Iterable[Header], passed: frozenset[str], *, trusted: bool) -> tuple[Header, ...]:
+    own = ("x-",) if trusted else ()
+    kept = [(name, value) for name, value in headers if name.lower() in passed or name.lower().startswith(own)]
     private = any(name.lower() == "privacy" and _ASKS_FOR_PRIVACY.search(value) for name, value in kept)
     if trusted or not private:
         return tuple(kept)
@@ -69,11 +74,18 @@ def diverted_onward(headers: Iterable[Header], diverted: Iterable[Header]) -> tu
 _PASSED_BACK = frozenset({"reason", "retry-after", "warning", "alert-info", "p-asserted-identity", "privacy"})
 
 
-def passed_back(headers: Iterable[Header]) -> tuple[Header, ...]:
-    """Return the headers of a response that the transparent way gives to the caller."""
-    return tuple(
-        (name, value) for name, value in headers if name.lower() in _PASSED_BACK or name.lower().startswith("x-")
-    )
+def passed_back(headers: Iterable[Header], *, trusted: bool) -> tuple[Header, ...]:
+    """Return the headers of a response that the transparent way gives to the caller (`trusted` as above)."""
+    return _kept(headers, _PASSED_BACK, trusted=trusted)
+
+
+# Of a re-INVITE or UPDATE: whom the party is talking to now (RFC 4916 in spirit, SIP-8).
+_PASSED_IN_DIALOG = frozenset({"p-asserted-identity", "privacy", "reason", "remote-party-id", "user-to-user"})
+
+
+def passed_in_dialog(headers: Iterable[Header], *, trusted: bool) -> tuple[Header, ...]:
+    """Return the headers of a party's new offer that go on with it (`trusted` as above)."""
+    return _kept(headers, _PASSED_IN_DIALOG, trusted=trusted)
 
 
 _DESCRIBES_INFO = frozenset(

@@ -14,10 +14,11 @@ from callrec.recorder import negotiation
 from callrec.recorder.dialling import dial, dial_again, dial_next
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
-from callrec.recorder.passed_headers import Header, passed_back, q850_header
+from callrec.recorder.passed_headers import Header, passed_back, passed_in_dialog, q850_header
 from callrec.recorder.security import SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.events import Reoffered
+from callrec.sip.message import Response
 
 log = logging.getLogger("callrec.calls")
 
@@ -44,9 +45,17 @@ def reject_caller(tools: Tools, call: LiveCall, command: do.RejectCaller) -> Non
         # RFC 3261 16.7: a 401 or 407 challenges us, and a 3xx names where we could go; neither is the caller's.
         passed = response.status not in (401, 407) and response.status >= 400
         status, reason = (response.status, response.reason) if passed else (502, None)
-        headers = passed_back(response.headers.items())
+        headers = _told_to_caller(call, response)
     call.caller.over = True
     tools.driver.endpoint.reject(call.caller.sip_id, status or 504, tools.now, reason=reason, headers=headers)
+
+
+def _told_to_caller(call: LiveCall, response: Response) -> tuple[Header, ...]:
+    return passed_back(response.headers.items(), trusted=_trusts(call.caller))
+
+
+def _trusts(leg: Leg) -> bool:
+    return leg.peer is not None and leg.peer.trusted_identity
 
 
 def pass_progress(tools: Tools, call: LiveCall, _: do.PassProgress) -> None:
@@ -57,7 +66,7 @@ def pass_progress(tools: Tools, call: LiveCall, _: do.PassProgress) -> None:
     body = _passed_session(call, call.destination, call.caller, answers=call.arrival.incoming.offer is not None)
     if body is not None:
         link_early(tools, call)
-    headers = passed_back(response.headers.items())
+    headers = _told_to_caller(call, response)
     tools.driver.endpoint.ring(call.caller.sip_id, tools.now, status=response.status, session=body, headers=headers)
 
 
@@ -75,7 +84,7 @@ def pass_answer(tools: Tools, call: LiveCall, _: do.PassAnswer) -> None:
     if body is None:
         body = call.caller.own_session  # the answer came with a reliable or early response before
     call.answered_us = call.caller.established = True
-    headers = passed_back(response.headers.items()) if response is not None else ()
+    headers = _told_to_caller(call, response) if response is not None else ()
     tools.driver.endpoint.answer(call.caller.sip_id, body, tools.now, headers=headers)
 
 
@@ -171,7 +180,11 @@ def pass_reoffer(tools: Tools, call: LiveCall, command: do.PassReoffer) -> None:
         body = negotiation.relayed(body, sender, receiver)
     elif body is not None:
         receiver.own_session = body
-    tools.driver.endpoint.reoffer(receiver.sip_id, body, tools.now)
+    request = call.exchange.reoffers[command.side].request
+    headers = passed_in_dialog(request.headers.items(), trusted=_trusts(receiver))
+    by_update = request.method != "INVITE"  # one that cannot wait for a person goes on in the same way (RFC 3311)
+    if not tools.driver.endpoint.reoffer(receiver.sip_id, body, tools.now, headers=headers, update=by_update):
+        tools.feed(call, given.ReofferFailed(receiver.side, 491))
 
 
 def pass_reoffer_answer(tools: Tools, call: LiveCall, command: do.PassReofferAnswer) -> None:

@@ -13,15 +13,17 @@ from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
 from callrec.recorder.dialling import follow
+from callrec.recorder.extensions import FLAG_FAX, FLAG_SESSION_EXPIRED, mark
 from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.rekeying import end_if_keyless
 from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
-from callrec.sdp import SessionDescription, is_unchanged
+from callrec.sdp import SessionDescription, is_t38, is_unchanged
 from callrec.settings import PeerRole
 from callrec.sip import events as sip
+from callrec.sip.refreshing import EXPIRED
 
 log = logging.getLogger("callrec.calls")
 
@@ -77,6 +79,10 @@ def on_hung_up(tools: Tools, call: LiveCall, event: sip.HungUp) -> None:
     side = call.side_of(event.leg)
     leg = call.leg(side)
     leg.over, leg.reason_header = True, event.reason
+    if event.cause == "session_expired":
+        log.warning("call %s: the %s stopped refreshing its session: the call is ended", call.call_id, side.value)
+        mark(call, FLAG_SESSION_EXPIRED)
+        leg.reason_header = EXPIRED[1]
     leg.ended_at = tools.clock.now()
     tools.feed(call, given.HungUp(side))
 
@@ -166,7 +172,7 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
 
 
 def on_reoffered(tools: Tools, call: LiveCall, event: sip.Reoffered) -> None:
-    """A party sent a re-INVITE: what does it say about hold?"""
+    """A party sent a re-INVITE or UPDATE: what does it say about hold?"""
     side = call.side_of(event.leg)
     if event.offer is None:
         call.exchange.reoffers[side] = event
@@ -178,12 +184,23 @@ def on_reoffered(tools: Tools, call: LiveCall, event: sip.Reoffered) -> None:
         tools.driver.endpoint.refuse_offer(event.leg, error.status, tools.now)
         return
     call.exchange.reoffers[side] = event
-    tools.feed(call, given.Reoffered(side, held))
+    tools.feed(call, given.Reoffered(side, held, early=held is not None and _early(tools, call, side)))
+
+
+def _early(tools: Tools, call: LiveCall, side: Side) -> bool:
+    """Return whether the other party can be asked although the call is not answered (RFC 3311 5.1)."""
+    if call.machine.state is not State.DIALLING or call.answered_us:
+        return False
+    return tools.driver.endpoint.can_reoffer(call.leg(side.other).sip_id)
 
 
 def _held(call: LiveCall, side: Side, offer: bytes) -> bool | None:
     """Return whether an offer holds; None for one that changes nothing, such as a session timer's refresh."""
     description = SessionDescription.parse(offer)
+    if is_t38(description) and not negotiation.has_audio(offer):
+        mark(call, FLAG_FAX)
+        if call.anchored:
+            raise PeerError("found T.38 (m=image), expected audio: fax goes on as G.711", status=488)
     before = call.leg(side).remote_session
     if before is not None and is_unchanged(before, description):
         return None
@@ -200,7 +217,7 @@ def on_reoffer_answered(tools: Tools, call: LiveCall, event: sip.ReofferAnswered
         tell_remotes(tools, call)
         tools.feed(call, given.CallerRecoded(accepted=recoded))
         return
-    if call.exchange.passing is not side.other:
+    if event.refresh or call.exchange.passing is not side.other:
         _take_repeated(tools, call, side, event.session)
         return
     call.exchange.session = event.session

@@ -36,7 +36,7 @@ class Refreshing:
         """Set the timer that our 2xx to their INVITE or UPDATE agrees to; return its headers."""
         if not self._on:
             return ()
-        timer, pairs = grant(request, self._core.profile.session_timer)
+        timer, pairs = grant(request, self._core.profile.session_timer, leg.least_expires)
         self._set(leg, timer, now)
         return pairs
 

@@ -103,10 +103,10 @@ _REFRESHER_OF = {
 }
 
 
-def grant(request: Request, wanted: Wanted) -> tuple[SessionTimer | None, HeaderPairs]:
+def grant(request: Request, wanted: Wanted, least: int = 0) -> tuple[SessionTimer | None, HeaderPairs]:
     """Return the timer that our 2xx to a request sets, and the headers that say so (RFC 4028 9).
 
-    Without Session-Expires a timer is set only where the other side has the extension.
+    Without Session-Expires a timer is set only where the other side has the extension. `least`: as below.
     """
     supported = supports(request, OPTION)
     try:
@@ -116,7 +116,7 @@ def grant(request: Request, wanted: Wanted) -> tuple[SessionTimer | None, Header
     if asked is None and not supported:
         return None, ()
     seconds, named = asked or (wanted.expires, None)
-    interval = min(max(min(seconds, wanted.expires), minimum, wanted.minimum), LONGEST)
+    interval = min(max(min(seconds, wanted.expires), minimum, wanted.minimum, least), LONGEST)
     refresher = _REFRESHER_OF[supported, named]
     pairs: HeaderPairs = (("Session-Expires", f"{interval};refresher={refresher}"),)
     if refresher == "uac":

@@ -15,6 +15,7 @@ from callrec.catalogue.values import NOT_RECORDED_REASONS, RECORDED_REASONS
 from callrec.identifiers import new_id
 from callrec.notice import NoticeAsset
 from callrec.privacy.stop_list import People, StopList, Wishes
+from callrec.recorder.extensions import SUPPORTED, session_timer_of
 from callrec.recorder.hall import Hall
 from callrec.recorder.health import Health
 from callrec.recorder.live_call import LiveCall
@@ -101,12 +102,13 @@ class PromptsDouble:
 class HallHouse:
     """One recorder, its trunk and its PBX; `check` says what must be true when a story has been told."""
 
-    def __init__(self, **tables: Any) -> None:
+    def __init__(self, *, far: tuple[str, ...] = (), **tables: Any) -> None:
+        """Build it all; `far` are the SIP extensions of trunk and PBX."""
         self.settings: Settings = build({**TABLES, **tables}, base=Path("/nowhere"))
         self.wire, self.clock = Wire(), LoopClock()
         everybody = Peers(self._anybody())
-        self.trunk = Phone(self.wire, TRUNK, everybody)
-        self.pbx = Phone(self.wire, PBX, everybody)
+        self.trunk = Phone(self.wire, TRUNK, everybody, supported=far)
+        self.pbx = Phone(self.wire, PBX, everybody, supported=far)
         self.other_pbx = Phone(self.wire, OTHER_PBX, everybody)
         self.hall = Hall()
         self.media = MediaDouble(self.hall.on_media, self.clock)
@@ -115,7 +117,8 @@ class HallHouse:
         self.prompts, self.health = PromptsDouble(), Health(self.clock)
         self.stop_list = StopList()
         self.stop()
-        self.driver = JoinedDriver(self.wire, RECORDER, Peers(self.settings.peer), self.hall.on_sip)
+        sip = {"supported": SUPPORTED, "session_timer": session_timer_of(self.settings)}
+        self.driver = JoinedDriver(self.wire, RECORDER, Peers(self.settings.peer), self.hall.on_sip, **sip)
         self.tools = self._tools()
         self.hall.join(self.tools)
         self.admitted: list[LiveCall] = []

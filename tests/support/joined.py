@@ -114,11 +114,11 @@ class JoinedDriver(Driver):
 class Phone:
     """A far side: a real endpoint and what it told."""
 
-    def __init__(self, wire: Wire, host: str, peers: Peers) -> None:
+    def __init__(self, wire: Wire, host: str, peers: Peers, **settings: Any) -> None:
         self.told: asyncio.Queue[Event] = asyncio.Queue()
         self.react: Callable[[Event], bool] = lambda _event: False
         """Takes an event at once; what it does not take waits in `told`."""
-        self.driver = JoinedDriver(wire, host, peers, self._take)
+        self.driver = JoinedDriver(wire, host, peers, self._take, **settings)
 
     def _take(self, event: Event) -> None:
         if not self.react(event):
