@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from callrec.calls import inputs as given
 from callrec.catalogue.values import CallChange, Event
@@ -23,9 +24,29 @@ _NOBODY_THERE = 'Q.850;cause=102;text="no RTP from either side"'  # recovery on 
 
 
 def on_leg_stats(call: LiveCall, stats: LegStats) -> None:
-    """Keep a leg's counters."""
-    if (leg := call.leg_by_id(stats.leg)) is not None:
-        leg.stats = stats
+    """Keep a leg's counters; a worker that took over counts from nothing, so that its counts are added."""
+    leg = call.leg_by_id(stats.leg)
+    if leg is None:
+        return
+    if leg.stats_told is not None and _began_anew(leg.stats_told, stats):
+        leg.stats_before = leg.stats
+    leg.stats_told = stats
+    leg.stats = stats if leg.stats_before is None else _sum(leg.stats_before, stats)
+
+
+def _began_anew(before: LegStats, after: LegStats) -> bool:
+    return after.packets_received < before.packets_received or after.packets_sent < before.packets_sent
+
+
+def _sum(before: LegStats, after: LegStats) -> LegStats:
+    return replace(
+        after,
+        packets_received=before.packets_received + after.packets_received,
+        packets_lost=before.packets_lost + after.packets_lost,
+        packets_sent=before.packets_sent + after.packets_sent,
+        packets_refused=before.packets_refused + after.packets_refused,
+        packets_dropped=before.packets_dropped + after.packets_dropped,
+    )
 
 
 def on_leg_quality(_: Tools, call: LiveCall, event: LegQuality) -> None:

@@ -50,6 +50,10 @@ class Leg:
     reason_header: str | None = None
     """The Reason that this party gave for its end; passed on to the other (SIP-12)."""
     stats: LegStats | None = None
+    stats_told: LegStats | None = None
+    """As the present media worker counts."""
+    stats_before: LegStats | None = None
+    """Counted by workers that were lost."""
     quality: LegQuality | None = None
     codecs_used: list[str] = field(default_factory=list)
     security: Security = field(default_factory=Security)

@@ -84,6 +84,7 @@ def _voice(heard: list[object]) -> bytes:
     return b"".join(packet.payload for packet in heard if packet.payload_type == g711.PCMA)  # type: ignore[attr-defined]
 
 
+@pytest.mark.alone
 def test_one_way_audio_is_seen_while_it_lasts(house: House) -> None:
     """RTP-10: within ten seconds in `status` and `calls`; gone when the desk speaks again."""
     talk = house.connect("+447700900143")

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from callrec.catalogue.values import CallChange
-from callrec.media import Confirmed, LegQuality, LegStats
+from callrec.media import Confirmed, LegQuality, LegStats, StatsReport
 from callrec.recorder.hearing import FLAG_ONE_WAY_AUDIO
 from callrec.recorder.leg_quality import quality_item
 from callrec.recorder.rows import merged
@@ -131,6 +131,21 @@ async def test_a_late_report_makes_the_evidence_better_and_quality_reaches_the_r
 
 def stats(received: int, lost: int, sent: int) -> LegStats:
     return LegStats("call", "a", received, lost, sent, 0, 0, 0)
+
+
+@virtual
+async def test_a_worker_that_took_over_counts_on() -> None:
+    """A leg's counters go on over a lost worker, whose successor begins at nothing."""
+    house = HallHouse()
+    talk = await connect(house)
+    caller = house.call.caller
+    for received, lost in ((100, 2), (200, 3), (10, 0), (30, 1)):
+        rows = (LegStats(house.call.call_id, caller.id, received, lost, received, 0, 0, 20),)
+        house.hall.on_media(StatsReport(1, rows))
+    assert caller.stats is not None
+    assert (caller.stats.packets_received, caller.stats.packets_lost, caller.stats.silent_ms) == (230, 4, 20)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("complete")
 
 
 def test_quality_shows_both_ways() -> None:
