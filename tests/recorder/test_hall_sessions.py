@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callrec.media import RemoteMedia
+from callrec.recorder.prompts import NOTICE_CODECS
 from callrec.sdp import SessionDescription, audio_of
 from callrec.sip import events as sip
 from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TRUNK, HallHouse, sdp
@@ -286,3 +287,61 @@ async def test_a_held_first_offer_leaves_the_call_unrecorded_until_it_listens() 
     talk = await connect(house, session=sdp("8 101", "a=sendonly"))
     await end(house, talk, "notice_incomplete")
     assert TRUNK
+
+
+WIDE = ("107 9 8 101", "a=rtpmap:107 opus/48000/2", "a=rtpmap:101 telephone-event/8000")
+
+
+@virtual
+async def test_rtp_6_each_refusal_of_the_pbx_leads_to_the_next_codec_and_is_remembered() -> None:
+    """RTP-6: Opus, G.722, then G.711 of the caller's own offer; the next caller of the route begins with G.711."""
+    house = HallHouse(rtp={"wideband": True})
+    house.tools.prompts.codecs = NOTICE_CODECS
+    talk = await reach_pbx(house, Talk(house.dial(session=sdp(*WIDE))))
+    assert _named(talk.offer) == ["opus"]
+    for asked_for, answer in (("G722", "9 101"), ("PCMA", "8 101")):
+        house.pbx.endpoint.reject(talk.inside, 488, house.now)
+        asked = await house.trunk.await_event(sip.Reoffered)
+        assert _named(asked.offer) == [asked_for]
+        house.trunk.endpoint.accept_offer(asked.leg, sdp(answer, version=2), house.now)
+        incoming = await house.pbx.await_event(sip.IncomingCall)
+        talk.inside, talk.offer = incoming.leg, incoming.offer
+        assert _named(talk.offer) == [asked_for]
+    house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
+    await house.settle(1.0)
+    await end(house, talk, "complete")
+    talk = await reach_pbx(house, Talk(house.dial(session=sdp(*WIDE))))
+    assert _named(talk.offer) == ["PCMA"]
+    house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
+    await house.settle(1.0)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("complete", "complete")
+
+
+@virtual
+async def test_rtp_6_a_caller_with_g722_alone_is_announced_and_recorded() -> None:
+    """RTP-6: under its static number and a clock of 8,000, on both legs."""
+    house = HallHouse()
+    house.tools.prompts.codecs = NOTICE_CODECS
+    talk = await reach_pbx(house, Talk(house.dial(session=sdp("9 101"))))
+    assert remote(house, house.call.caller.id).codec_name == "G722"
+    house.pbx.endpoint.answer(talk.inside, sdp("9 101", port=5000, host=PBX), house.now)
+    await house.settle(1.0)
+    found = remote(house, house.call.destination.id)
+    assert (found.codec_name, found.payload_type, found.clock_rate) == ("G722", 9, 8000)
+    await end(house, talk, "complete")
+
+
+@virtual
+async def test_not_3_a_caller_in_a_codec_the_notice_lacks_passes_unrecorded() -> None:
+    """NOT-3: a notice of an older version, in G.711 alone, is not taken for heard in G.722."""
+    house = HallHouse()
+    talk = Talk(house.dial(session=sdp("9 101")))
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.answer(talk.inside, sdp("9 101", port=5000, host=PBX), house.now)
+    await house.trunk.await_event(sip.Answered)
+    await end(house, talk, "notice_incomplete")
+
+
+def _named(offer: bytes | None) -> list[str]:
+    return [codec.name for codec in audio_of(SessionDescription.parse(offer or b"")).codecs]

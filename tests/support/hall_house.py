@@ -67,7 +67,7 @@ TABLES: dict[str, Any] = {
     "limits": {"longest_call": "2h", "rtp_silence": "60s"},
 }
 NUMBER_KEY = b"k" * 32
-SOURCES: Sources = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160}
+SOURCES: Sources = {"PCMA": b"\xd5" * 160, "PCMU": b"\xff" * 160, "G722": b"\xfc" * 160, "OPUS": b"\0\3\xf8\xff\xfe"}
 
 
 def sdp(formats: str = "8 0 101", *lines: str, port: int = 4000, host: str = TRUNK, version: int = 1) -> bytes:

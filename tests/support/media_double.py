@@ -135,7 +135,7 @@ class MediaDouble:
         if found.remote is None:
             self._later(0.0, self._played(leg, found, play, completed=False, why="no_address"))
             return
-        assert found.remote.codec_name in play.sources, f"nothing to play in {found.remote.codec_name}"
+        assert found.remote.codec_name.upper() in play.sources, f"nothing to play in {found.remote.codec_name}"
         found.play = play
         if play.loop and play.maximum_ms is None:
             return
