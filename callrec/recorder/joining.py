@@ -17,6 +17,7 @@ from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.replaces import Replaces
 from callrec.sip.uri import Uri
@@ -69,8 +70,13 @@ async def move(tools: Tools, call: LiveCall, consultation: Consultation, leg: Le
     if dialog is None or stays.codec is None:
         return 481
     try:
+        leg.security = Security.of(theirs.peer, dialog.flow, tools.random)
+        leg.security.secured, leg.security.profile = theirs.security.secured, theirs.security.profile
         bind = tools.settings.rtp.bind or tools.driver.route_local(dialog.flow.remote.host)
         leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
+    except SecurityError as error:
+        log.warning("call %s: a consulted party cannot move: %s", call.call_id, error)
+        return error.status
     except (CallrecError, OSError) as error:
         log.warning("call %s: no RTP port for a consulted party: %s", call.call_id, error)
         return 503

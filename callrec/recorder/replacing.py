@@ -12,6 +12,7 @@ from callrec.recorder import negotiation
 from callrec.recorder.arrival import Arrival
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.recorder.transfer import LiveTransfer
 from callrec.recorder.transfer_targets import answered_by, forget_target
@@ -68,6 +69,11 @@ def _take(tools: Tools, event: IncomingCall, peer: Peer, values: tuple[str, ...]
         return 488
     leg = Leg(side, new_id(tools.random), int.from_bytes(tools.random(4), "big"))
     leg.sip_id, leg.peer, leg.started_at = event.leg, peer, tools.clock.now()
+    try:
+        leg.security = Security.of(peer, event.flow, tools.random)
+    except SecurityError as error:
+        log.warning("call %s: a leg is not replaced: %s", call.call_id, error)
+        return error.status
     call.transfer = LiveTransfer(side, leg)
     tools.register(call)
     start(tools, call, "replace", _replace(tools, call, call.transfer, event))

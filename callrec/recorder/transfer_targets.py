@@ -19,6 +19,7 @@ from callrec.recorder.joining import give_back, move
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header
+from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.recorder.transfer import LiveTransfer
 from callrec.recorder.work import start
@@ -75,7 +76,13 @@ async def _call_next(tools: Tools, call: LiveCall, transfer: LiveTransfer, statu
             flow = await asyncio.wait_for(tools.driver.resolve(uri), RESOLVE_LIMIT_S)
             if tools.driver.reachability.is_down(flow) and transfer.destinations.put_off(destination):
                 continue
+            # Never in clear where it must not be, also where the transferor's own leg is (RTP-9).
+            transfer.leg.security = Security.of(tools.driver.peers.match(flow.remote), flow, tools.random)
             await _open_port(tools, call, transfer, flow.remote.host)
+        except SecurityError as error:
+            log.warning("call %s: a transfer's target is not called: %s", call.call_id, error)
+            status = 488
+            continue
         except (CallrecError, OSError, TimeoutError) as error:
             log.warning("call %s: a transfer's target cannot be reached: %s", call.call_id, error or "too slow")
             status = 502

@@ -515,3 +515,24 @@ async def test_sip_9_a_call_is_not_joined_with_itself() -> None:
     talk = await connect(house)
     assert (await Transferor(house, talk).refer(naming(house, talk.inside))).status == 481
     await end(house, talk)
+
+
+@virtual
+async def test_rtp_9_a_new_party_that_must_be_encrypted_is_never_called_in_clear() -> None:
+    """RTP-9: `srtp = "required"` counts for transfers too, and for a leg that replaces another."""
+    pbx = {**TABLES["peer"][1], "addresses": [PBX]}
+    secret = {"name": "secret", "addresses": [OTHER_PBX], "role": "pbx", "srtp": "required"}
+    listen = ["udp://127.0.0.1:5070", "tls://127.0.0.1:5071"]
+    sip_table = {"listen": listen, "tls_certificate_file": "/nowhere/cert.pem", "tls_key_file": "/nowhere/key.pem"}
+    house = HallHouse(peer=[TABLES["peer"][0], pbx, secret], sip=sip_table)
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(f"<sip:202@{OTHER_PBX}>")
+    await house.settle(1.0)
+    assert transferor.told[-1].startswith("SIP/2.0 488")
+    assert house.other_pbx.told.empty(), "no INVITE went out"
+    house.dial(session=COLLEAGUE, by=house.other_pbx, headers=[replaces(house, talk)])
+    failed = await house.other_pbx.await_event(sip.Failed)
+    assert failed.response is not None
+    assert failed.response.status == 488
+    await end(house, talk)
