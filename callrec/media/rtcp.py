@@ -5,8 +5,6 @@ Nothing here happens for a packet of voice: the worker looks at each leg once a 
 
 from __future__ import annotations
 
-import base64
-import os
 import random
 import time
 from contextlib import suppress
@@ -24,7 +22,6 @@ WINDOW = 16
 _READS = 8
 _REFUSALS = 3
 """A far side whose host refused so many reports in a row has no RTCP port: it is sent none until it sends one."""
-_NAME_BYTES = 12
 
 _random = random.SystemRandom().random
 
@@ -35,9 +32,8 @@ class Rtcp:
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
 
-    def open(self, leg: Leg, now_ns: int) -> None:
-        """Begin to report for a leg, under a name that means nothing (RFC 7022)."""
-        name = base64.b64encode(os.urandom(_NAME_BYTES)).decode()
+    def open(self, leg: Leg, name: str, now_ns: int) -> None:
+        """Begin to report for a leg, or go on after another worker did, under the leg's CNAME."""
         leg.control.reporting = Reporting(
             leg.outgoing.ssrc, name, now_ns=now_ns, unix_ns=time.time_ns(), random=_random()
         )  # fmt: skip

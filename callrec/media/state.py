@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -45,6 +46,8 @@ class LegState:
     """The play under way, or None."""
     loading: bool = False
     """Its audio is still being read from a file."""
+    rtcp_name: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    """The CNAME of its reports, which means nothing (RFC 7022) and stays over a lost worker (RFC 3550 6.5.1)."""
 
     def lose_keys(self, ssrc: bytes) -> bool:
         """Forget the key of SRTP that we send with: how far a lost worker had used it is not known.
@@ -84,6 +87,7 @@ class LegState:
             "sequence": sequence,
             "timestamp": timestamp,
             "last_at": self.last_at,
+            "rtcp_name": self.rtcp_name,
             "quiet": quiet,
         }
 

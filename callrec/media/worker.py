@@ -209,7 +209,7 @@ class Worker:
             outgoing.resume_from(message["sequence"], message["timestamp"], message["last_at"])
         now_ns = time.monotonic_ns()
         leg = Leg((message["leg"], message["call"]), (rtp, rtcp), outgoing, now_ns)
-        self._rtcp.open(leg, now_ns)
+        self._rtcp.open(leg, message["rtcp_name"], now_ns)
         self._legs[leg.number] = leg
         self._by_fd[leg.fd] = leg
         self._by_rtcp[rtcp.fileno()] = leg
