@@ -45,7 +45,7 @@ class Sipp:
         for word, value in run.fill:
             text = text.replace(word, value)
         scenario.write_text(text)
-        self._command = [program("sipp"), *([f"{target[0]}:{target[1]}"] if target else []), "-sf", str(scenario)]
+        self._command = [program("sipp"), *([place(target)] if target else []), "-sf", str(scenario)]
         self._command += self._options()
         self._program: Program | None = None
 
@@ -88,6 +88,11 @@ class Sipp:
             with file.open(newline="") as lines:
                 times += [float(row["response_time_ms"]) for row in csv.DictReader(lines, delimiter=";")]
         return times
+
+
+def place(target: Address) -> str:
+    """Return a target as SIPp takes it: IPv6 in brackets."""
+    return f"[{target[0]}]:{target[1]}" if ":" in target[0] else f"{target[0]}:{target[1]}"
 
 
 def share_within(times_ms: Sequence[float], limit_ms: float) -> float:
