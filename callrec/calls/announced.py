@@ -193,6 +193,8 @@ class AnnouncedCall(TransferableCall):
                 return self._trying(event)
             case given.Redirected():
                 return self._dial_next()
+            case given.DestinationProgress(199):  # one branch of a fork is gone (RFC 6228); others may ring
+                return []
             case given.DestinationProgress(_, early_media):
                 return self._progress(early_media=early_media)
             case given.DestinationAnswered():

@@ -98,6 +98,8 @@ def on_progress(tools: Tools, call: LiveCall, event: sip.Progress) -> None:
     call.exchange.response, call.exchange.session = event.response, event.session
     early = event.session is not None and _read_answer(call, event.session) and _agree(call)
     tools.feed(call, given.DestinationProgress(event.response.status, early))
+    if early and call.answered_us:
+        tell_remotes(tools, call)  # of several branches the one that spoke last is heard (SIP-2)
 
 
 def _read_answer(call: LiveCall, session: bytes) -> bool:

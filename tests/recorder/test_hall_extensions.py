@@ -258,3 +258,62 @@ async def test_sip_7_a_refresh_is_answered_with_the_version_as_it_is() -> None:
     assert versions[0] == versions[1]
     assert len(house.wire.sent_by(house.driver, "INVITE")) == 1
     await hang_up(house, talk, "complete")
+
+
+@pytest.mark.parametrize("update", [False, True])
+@virtual
+async def test_a_codec_that_changes_in_mid_call_is_told_to_media_and_recording(update: bool) -> None:
+    """PCMA to PCMU by re-INVITE or UPDATE: both legs, in one recording; the row says what was used last."""
+    house = HallHouse()
+    talk = await connect(house)
+    offer = sdp("0 101", port=5000, host=PBX, version=2)
+    house.pbx.endpoint.reoffer(talk.inside, offer, house.now, update=update)
+    await answer_offer(house, sdp("0 101", version=2))
+    await house.pbx.await_event(sip.ReofferAnswered)
+    await house.settle(1.0)
+    for leg in (house.call.caller, house.call.destination):
+        assert house.media.legs[leg.id].remote.codec_name == "PCMU"
+        assert leg.codecs_used == ["PCMA", "PCMU"]
+    assert house.call.machine.is_recording
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_sip_2_of_several_branches_the_one_that_spoke_last_is_heard() -> None:
+    """Early media of two branches, one at a time; the 200 of the first decides, and the call is recorded."""
+    house = HallHouse()
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.ring(talk.inside, house.now, status=183, session=ANSWER)
+    await house.settle(0.5)
+
+    def port() -> int | None:
+        remote = house.media.legs[house.call.destination.id].remote
+        return None if remote is None or remote.address is None else remote.address.port
+
+    assert port() == 5000
+    first = house.wire.sent_by(house.pbx.driver, "183")[0].to.tag or ""
+    other = first[::-1].encode()
+    house.wire.rewrite = lambda data, _flow: (
+        data.replace(first.encode(), other).replace(b"m=audio 5000", b"m=audio 7000") if b" 183 " in data[:20] else data
+    )
+    house.pbx.endpoint.ring(talk.inside, house.now, status=183, session=ANSWER)
+    await house.settle(0.5)
+    assert port() == 7000
+    house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    await house.settle(1.0)
+    assert port() == 5000
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_rfc_6228_a_branch_that_is_gone_makes_nobody_hear_ringing() -> None:
+    """199 says nothing to a caller who waits."""
+    house = HallHouse()
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.ring(talk.inside, house.now, status=199)
+    await house.settle(0.5)
+    assert house.call.play_id is None
+    house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    await hang_up(house, talk, "complete")
