@@ -29,6 +29,8 @@ class Control:
     """Of payload sent, as far as a look once a second can tell."""
     octets_until: int = 0
     """How many packets are counted in `octets`."""
+    turn: int = 0
+    """How many reports have been due."""
     heard_until: int = 0
     """How many packets had come when the last report was due."""
 

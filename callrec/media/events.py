@@ -163,7 +163,7 @@ class LegStats:
 class LegQuality:
     """How a leg sounds, measured here and as its far side reports it (RFC 3550 6.4); None is not known.
 
-    Told with every report, about every 5 s, and when the leg is closed.
+    Told with every fourth report, about every 16 s, and when the leg is closed.
     """
 
     call_id: str

@@ -48,6 +48,7 @@ class Relay:
     def __init__(self, tell: Tell, media_heard: Callable[[Leg], None], take_report: TakeReport) -> None:
         self.buffer = bytearray(BUFFER_SIZE + 1)
         whole = memoryview(self.buffer)
+        self._buffers = [self.buffer]
         self._views = [whole[:length] for length in range(BUFFER_SIZE + 1)]
         self._tell = tell
         self._media_heard = media_heard
@@ -102,7 +103,10 @@ class Relay:
             forward.sent += 1
 
     def take_checked(self, leg: Leg, now_ns: int) -> None:
-        """Read from a leg whose source the kernel does not check (yet)."""
+        """Read from a leg whose source the kernel does not check (yet), or whose packets are measured."""
+        if not leg.settling and leg.srtp is None and leg.connected_to is not None:
+            self._take_measured(leg, now_ns)
+            return
         reads = _READS_WHILE_SETTLING if leg.connected_to is not None and leg.settling else 1
         for _ in range(reads):
             try:
@@ -114,6 +118,19 @@ class Relay:
                 leg.drain_errors()
                 return
             self._take_from(leg, data, address[:2], now_ns, _arrived_at(ancillary))
+
+    def _take_measured(self, leg: Leg, now_ns: int) -> None:
+        """Read one packet whose source the kernel has checked, and measure its arrival."""
+        try:
+            length, ancillary, _, _ = leg.rtp.recvmsg_into(self._buffers, 64)
+        except OSError:
+            leg.drain_errors()
+            return
+        is_audio = length > FIXED_LENGTH and leg.actions[self.buffer[1]] == AUDIO
+        _, timestamp, ssrc = _read_header(self.buffer, 2)  # it is written over when the packet is sent on
+        self.take(leg, length, now_ns, now_ns // 1000)
+        if is_audio:
+            _measure(leg, length, (timestamp, ssrc), _arrived_at(ancillary))
 
     def take_backlog(self, leg: Leg, now_ns: int, keep_from_ns: int = 0) -> int | None:
         """Keep what waited in a leg's socket while its worker was lost; return when its first packet came, in us.
@@ -154,21 +171,8 @@ class Relay:
         self.take(leg, length, now_ns, max((now_ns - waited_ns) // 1000, leg.started_us))
         leg.forward = forward
         if leg.measuring and length > FIXED_LENGTH and leg.actions[data[1]] == AUDIO:
-            self._measure(leg, data, arrived_at)
-
-    @staticmethod
-    def _measure(leg: Leg, data: bytes, arrived_at: int) -> None:
-        """Measure the arrival of one packet for jitter, and note whose it is."""
-        _, timestamp, ssrc = _read_header(data, 2)
-        if ssrc != leg.reception.ssrc:
-            leg.reception.source(ssrc)
-            leg.jitter.begin()
-        if arrived_at:
-            leg.jitter.take(arrived_at, timestamp, leg.outgoing.clock_rate)
-        leg.payload_octets = len(data) - FIXED_LENGTH
-        leg.measuring -= 1
-        if not leg.measuring and not leg.settling:
-            leg.checked = False
+            _, timestamp, ssrc = _read_header(data, 2)
+            _measure(leg, length, (timestamp, ssrc), arrived_at)
 
     def _believes(self, leg: Leg, data: bytes, source: Source, now_ns: int) -> bool:
         """Tell whether this source may speak for the far end, and latch on to it where that is due."""
@@ -237,6 +241,20 @@ class Relay:
             self.buffer[1] = leg.maps[self.buffer[1]]
         _write_header(self.buffer, 2, sequence, timestamp, outgoing.ssrc)
         forward.send(self._views[length])
+
+
+def _measure(leg: Leg, length: int, numbers: tuple[int, int], arrived_at: int) -> None:
+    """Measure the arrival of one packet of voice for jitter, and note whose it is: its timestamp and SSRC."""
+    timestamp, ssrc = numbers
+    if ssrc != leg.reception.ssrc:
+        leg.reception.source(ssrc)
+        leg.jitter.begin()
+    if arrived_at:
+        leg.jitter.take(arrived_at, timestamp, leg.outgoing.clock_rate)
+    leg.payload_octets = length - FIXED_LENGTH
+    leg.measuring -= 1
+    if leg.measuring <= 0 and not leg.settling:
+        leg.checked = False
 
 
 def _rewire_both(leg: Leg) -> None:

@@ -18,7 +18,11 @@ from callrec.rtp.reporting import Heard, Reporting, Sent
 from callrec.rtp.rtcp import parse_compound
 
 WINDOW = 16
-"""So many packets are measured for jitter with every report: the weight of one in RFC 3550's estimate is a 16th."""
+"""So many packets are measured for jitter now and then: the weight of one in RFC 3550's estimate is a 16th."""
+WINDOW_EVERY = 2
+"""With every second report, about every 8 s."""
+TOLD_EVERY = 4
+"""The recorder needs a leg's quality when the call ends, and what is known of it where a worker is lost."""
 _READS = 8
 _REFUSALS = 3
 """A far side whose host refused so many reports in a row has no RTCP port: it is sent none until it sends one."""
@@ -46,12 +50,15 @@ class Rtcp:
         if reporting is None or now_ns < reporting.due_ns:
             return
         reporting.put_off(now_ns, _random())
-        if leg.control.heard_until != leg.reception.received:
-            leg.control.heard_until = leg.reception.received
+        control = leg.control
+        control.turn += 1
+        if control.turn % WINDOW_EVERY == 0 and control.heard_until != leg.reception.received:
+            control.heard_until = leg.reception.received
             leg.measure(WINDOW)
         if not reporting.far_left:
             self._report(leg, reporting, now_ns)
-        self._tell(_quality(leg, reporting), droppable=True)
+        if control.turn % TOLD_EVERY == 1:
+            self._tell(_quality(leg, reporting), droppable=True)
 
     def close(self, leg: Leg, now_ns: int) -> None:
         """Say BYE for a leg that has spoken, and tell its quality for the last time."""
