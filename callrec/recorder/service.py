@@ -145,6 +145,7 @@ class Service:
             self._asked_to_end()
             return
         before, tools.stores = tools.stores, stores
+        _share_traces(tools)
         await before.hand_over(stores)
         self._health.take(opening.health)
         old, front = self._front, self._make_front(tools, hall)
@@ -194,6 +195,7 @@ class Service:
         traces = TraceFiles(settings.paths.state / TRACES)
         tools.tracing = Tracing(lambda: tools.settings, traces, self._clock, tools.random)
         driver.tap = tools.tracing.take
+        _share_traces(tools)
         hall.join(tools)
         return tools, hall
 
@@ -350,6 +352,12 @@ class Service:
         tools.driver.watch(_destinations(tools.settings))
         await self._load_prompts(tools)
         log.info("the configuration was reloaded")
+
+
+def _share_traces(tools: Tools) -> None:
+    """Let erasing and gathering know of each other: what still waits of an erased call is not written any more."""
+    if tools.tracing is not None and tools.stores.eraser is not None:
+        tools.stores.eraser.traces = tools.tracing.files
 
 
 def _destinations(settings: Settings) -> Iterator[str]:

@@ -206,7 +206,10 @@ class Tracing:
 
 def call_id_of(data: bytes) -> bytes:
     """Return the Call-ID of a message, empty where it has none."""
-    found = _CALL_ID.search(data, 0, 4096) or _CALL_ID.search(data)
+    start = data.find(b"\r\nCall-ID: ")
+    if start >= 0:  # as nearly everybody writes it
+        return data[start + 11 : data.find(b"\r\n", start + 11)].strip()
+    found = _CALL_ID.search(data)
     return found[1].strip() if found is not None else b""
 
 

@@ -25,6 +25,7 @@ FOLDER = "traces"
 """Below `[paths] state`."""
 _LENGTH = struct.Struct(">I")
 _LARGEST_CHUNK = 16 << 20
+_REMEMBERED = 10_000
 _SUFFIX = ".trace"
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -69,6 +70,8 @@ class TraceFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._removed: dict[str, None] = {}
+        """Calls whose traces were removed lately: what of them still waits in memory is not written any more."""
 
     def append(self, owner: TraceOwner, chunk: int, messages: Sequence[TracedMessage], left_out: int) -> None:
         """Add a chunk to a call's trace. Raises OSError.
@@ -80,6 +83,8 @@ class TraceFiles:
             left_out: messages left out so far.
         """
         call_id, started_at = owner.call_id, owner.started_at
+        if call_id in self._removed:
+            return
         document = {"messages": [asdict(message) for message in messages], "left_out": left_out}
         packed = zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 6)
         sealed = seal(owner.key, packed, table=FOLDER, row=call_id, field=str(chunk))
@@ -118,6 +123,10 @@ class TraceFiles:
 
     def remove(self, call_ids: Iterable[str]) -> set[str]:
         """Remove the traces of these calls; return of which there were any. Raises OSError."""
+        call_ids = list(call_ids)
+        self._removed |= dict.fromkeys(call_ids)
+        while len(self._removed) > _REMEMBERED:
+            del self._removed[next(iter(self._removed))]
         removed: set[str] = set()
         for path in self.find(call_ids):
             with suppress(FileNotFoundError):

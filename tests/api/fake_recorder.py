@@ -15,6 +15,7 @@ from callrec.clock import rfc3339
 from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.vault.part_writer import PartSource, PartWriter
 from callrec.vault.recording_format import OURS, OUTSIDE, CodecEntry, Mark, codec_map_body, encode_mark, encode_packet
+from callrec.vault.trace_files import Trace
 from tests.api.fake_promises import FakePromises
 
 STARTED = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
@@ -146,6 +147,24 @@ class FakeLive:
         return self._of(call, "discard" if discard else "stop", reason, actor)
 
 
+@dataclass(frozen=True, slots=True)
+class FakeTraced:
+    item: Mapping[str, Any]
+    trace: Trace
+
+
+@dataclass
+class FakeTraces:
+    """Implements `callrec.api.ports.Traces` for one call."""
+
+    found: FakeTraced | None = None
+
+    async def read(self, call: str) -> FakeTraced:
+        if self.found is None:
+            raise OperatorError(f"call {call} has no trace", exit_code=ExitCode.NOT_FOUND)
+        return self.found
+
+
 @dataclass
 class FakeRecorder:
     """Implements `callrec.api.ports.Recorder`."""
@@ -159,6 +178,7 @@ class FakeRecorder:
     stored: dict[str, FakeRecording] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     live: FakeLive = field(default_factory=FakeLive)
+    traces: FakeTraces = field(default_factory=FakeTraces)
     erasing_works: bool = True
     notices_reloaded: int = 0
     strays: list[Path] = field(default_factory=list)

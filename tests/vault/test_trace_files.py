@@ -80,3 +80,5 @@ def test_old_traces_and_those_beyond_the_space_go(tmp_path: Path) -> None:
     assert [path.stem for path in files.find(f"call-{days}" for days in range(10))] == ["call-2", "call-1", "call-0"]
     assert len(list(tmp_path.iterdir())) == 3, "empty folders go, too"
     assert files.remove(["call-0", "call-9"]) == {"call-0"}
+    files.append(TraceOwner("call-0", NOW, KEY), 1, [message(1)], 0)
+    assert not files.find(["call-0"]), "what of an erased call still waited is not written any more"
