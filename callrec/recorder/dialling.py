@@ -110,11 +110,11 @@ def is_peers(tools: Tools, uri: Uri) -> bool:
 
 async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:
     """Open the destination's RTP port on the address that leads to it, where another was expected (a menu's choice)."""
-    leg, bind = call.destination, tools.settings.rtp.bind or tools.driver.route_local(host)
+    leg, bind = call.destination, tools.rtp_bind(host)
     if leg.local is None or not call.anchored or leg.local.host == bind:
         return
     tools.media.close_leg(leg.id)
-    leg.local = None
+    leg.local, leg.advertised_host = None, tools.rtp_advertise(bind)
     leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
 
 

@@ -72,7 +72,7 @@ async def move(tools: Tools, call: LiveCall, consultation: Consultation, leg: Le
     try:
         leg.security = Security.of(theirs.peer, dialog.flow, tools.random)
         leg.security.secured, leg.security.profile = theirs.security.secured, theirs.security.profile
-        bind = tools.settings.rtp.bind or tools.driver.route_local(dialog.flow.remote.host)
+        bind = tools.rtp_bind(dialog.flow.remote.host)
         leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
     except SecurityError as error:
         log.warning("call %s: a consulted party cannot move: %s", call.call_id, error)
@@ -82,7 +82,7 @@ async def move(tools: Tools, call: LiveCall, consultation: Consultation, leg: Le
         return 503
     if consultation.call.ended or theirs.over:
         return 481
-    leg.advertised_host = tools.settings.rtp.advertise
+    leg.advertised_host = tools.rtp_advertise(bind)
     leg.session_id, leg.version, leg.peer = theirs.session_id, theirs.version, theirs.peer
     leg.sip_id, leg.established, leg.started_at = consultation.sip_id, True, tools.clock.now()
     theirs.sip_id, theirs.over = new_id(tools.random), True  # whatever ends the consultation now leaves it alone

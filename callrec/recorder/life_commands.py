@@ -99,9 +99,9 @@ async def _destination_host(tools: Tools, call: LiveCall, limit_s: float) -> str
 
 
 async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str) -> None:
-    bind = tools.settings.rtp.bind or tools.driver.route_local(host)
+    bind = tools.rtp_bind(host)
     leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
-    leg.advertised_host = tools.settings.rtp.advertise
+    leg.advertised_host = tools.rtp_advertise(bind)
 
 
 def go_transparent(tools: Tools, call: LiveCall, command: do.GoTransparent) -> None:

@@ -84,13 +84,13 @@ async def _replace(tools: Tools, call: LiveCall, transfer: LiveTransfer, event: 
     """Open a port for the new leg, and let it take the place of the other in the one codec of the call."""
     leg = transfer.leg
     try:
-        bind = tools.settings.rtp.bind or tools.driver.route_local(event.flow.remote.host)
+        bind = tools.rtp_bind(event.flow.remote.host)
         leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
     except (CallrecError, OSError) as error:
         log.warning("call %s: no RTP port for the leg that replaces another: %s", call.call_id, error)
         _refuse(tools, call, transfer, 503)
         return
-    leg.advertised_host = tools.settings.rtp.advertise
+    leg.advertised_host = tools.rtp_advertise(bind)
     if transfer.over or call.ended:
         tools.media.close_leg(leg.id)
         _refuse(tools, call, transfer, 481)  # the call ended meanwhile

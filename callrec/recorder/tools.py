@@ -11,6 +11,7 @@ from callrec.clock import Clock
 from callrec.identifiers import RandomBytes
 from callrec.privacy.stop_list import StopList
 from callrec.recorder.codec_memory import CodecMemory
+from callrec.sip.dialog import is_literal
 
 if TYPE_CHECKING:
     from callrec.media import MediaService
@@ -52,7 +53,25 @@ class Tools:
     add_stop: Callable[[str], Awaitable[None]] | None = None
     """Enter a number in the stop list at the caller's own wish; raises CallrecError."""
 
+    def rtp_bind(self, host: str) -> str:
+        """Return the address of ours for media with a host: `rtp.bind` where it can be of use, else the route's.
+
+        Raises:
+            OSError: where no route leads there.
+        """
+        bind = self.settings.rtp.bind
+        return bind if bind and _same_family(bind, host) else self.driver.route_local(host)
+
+    def rtp_advertise(self, bind: str) -> str:
+        """Return what to write in SDP for one of our addresses; "" for itself. A name stands for both families."""
+        advertised = self.settings.rtp.advertise
+        return advertised if not is_literal(advertised) or _same_family(advertised, bind) else ""
+
     @property
     def now(self) -> float:
         """Return the monotonic clock, in seconds."""
         return self.clock.monotonic()
+
+
+def _same_family(one: str, other: str) -> bool:
+    return (":" in one) == (":" in other)

@@ -100,13 +100,13 @@ async def _call_next(tools: Tools, call: LiveCall, transfer: LiveTransfer, statu
 
 async def _open_port(tools: Tools, call: LiveCall, transfer: LiveTransfer, host: str) -> None:
     """Open an RTP port for the new leg on the address that leads to it."""
-    leg, bind = transfer.leg, tools.settings.rtp.bind or tools.driver.route_local(host)
+    leg, bind = transfer.leg, tools.rtp_bind(host)
     if leg.local is not None and leg.local.host == bind:
         return
     if leg.local is not None:
         tools.media.close_leg(leg.id)
         leg.local, leg.id = None, new_id(tools.random)
-    leg.advertised_host = tools.settings.rtp.advertise
+    leg.advertised_host = tools.rtp_advertise(bind)
     leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
 
 

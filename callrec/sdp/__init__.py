@@ -1,7 +1,7 @@
 """SDP without I/O: descriptions, the audio stream in them, offers and answers (RFC 8866, RFC 3264)."""
 
 from callrec.sdp.audio import PLAIN_PROTOCOLS, AudioMedia, Codec, audio_of, choose_codec, codecs_of, telephone_event_for
-from callrec.sdp.crypto import KEY_LENGTHS, SECURE_PROTOCOLS, Crypto, Protection, has_keys, redacted
+from callrec.sdp.crypto import KEY_LENGTHS, SECURE_PROTOCOLS, Crypto, Protection, has_keys
 from callrec.sdp.description import Direction, MediaDescription, Origin, SessionDescription, reverse_direction
 from callrec.sdp.offer_answer import (
     AudioChange,
@@ -36,7 +36,6 @@ __all__ = [
     "is_unchanged",
     "offer_of",
     "protected",
-    "redacted",
     "reverse_direction",
     "telephone_event_for",
 ]

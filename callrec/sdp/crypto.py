@@ -89,8 +89,3 @@ def crypto_lines(keys: Sequence[Crypto]) -> list[tuple[str, str]]:
 def has_keys(body: bytes) -> bool:
     """Whether a description holds a key of SRTP, understood or not."""
     return re.search(rb"(?im)^a=(?:crypto|key-mgmt):", body) is not None
-
-
-def redacted(body: bytes) -> bytes:
-    """Return a description without the keys in it, for a trace."""
-    return re.sub(rb"(?im)^(a=crypto:[^\r\n]*?inline:)[^\r\n]*", rb"\1-", body)

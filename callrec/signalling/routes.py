@@ -67,7 +67,10 @@ class Routes:
 
     def advertise(self, flow: Flow) -> Address:
         """Return the address others reach us at, for Via and Contact."""
-        if self.advertised:
+        # A literal stands for its own family only: a party over IPv6 could not reach us at an IPv4 address.
+        if self.advertised and (
+            not is_literal(self.advertised) or family_of(self.advertised) == family_of(flow.local.host)
+        ):
             return Address(self.advertised, flow.local.port)
         if not ip_address(flow.local.host).is_unspecified:
             return flow.local

@@ -30,6 +30,9 @@ class TwoFamilies(Recorder):
         self.six = free_port()
         text = self.configuration.read_text()
         text = text.replace("listen = [", f'listen = ["udp://[{SIX}]:{self.six}", "tcp://[{SIX}]:{self.six}", ')
+        # Addresses of one family must not stand in the way of the other.
+        text = text.replace("[rtp]\n", '[rtp]\nbind = "127.0.0.1"\nadvertise = "127.0.0.1"\n')
+        text = text.replace("\nmax_calls =", '\nadvertise = "127.0.0.1"\nmax_calls =')
         text = text.replace('"127.0.0.11"]', f'"127.0.0.11", "{SIX}"]')
         text = text.replace('addresses = ["127.0.0.2"]', f'addresses = ["127.0.0.2", "[{SIX}]:{self.plan.pbx_port}"]')
         self.configuration.write_text(text)

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from callrec.errors import PeerError
-from callrec.sdp import Crypto, Protection, SessionDescription, audio_of, offer_of, protected, redacted
+from callrec.sdp import Crypto, Protection, SessionDescription, audio_of, offer_of, protected
 from callrec.sdp.audio import PLAIN_PROTOCOLS, Codec
 from callrec.sdp.crypto import SECURE_PROTOCOLS
 from callrec.sdp.relaying import relay
@@ -101,10 +101,7 @@ def test_our_offer_is_read_back() -> None:
 
 
 def test_a_key_is_not_shown() -> None:
-    """Neither by repr, which logs and tracebacks use, nor in a trace."""
+    """By repr, which logs and tracebacks use."""
     crypto = Crypto(1, "AES_CM_128_HMAC_SHA1_80", KEY)
     audio = audio_of(description(str(crypto)), BOTH)
     assert repr(KEY)[2:-1] not in f"{crypto!r} {audio!r} {Protection('RTP/SAVP', (crypto,))!r}"
-    shown = redacted(description(f"1 AES_CM_128_HMAC_SHA1_80 inline:{INLINE}|2^20").serialize())
-    assert INLINE.encode() not in shown
-    assert b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:-\r\n" in shown

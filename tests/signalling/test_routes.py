@@ -84,6 +84,9 @@ def test_what_is_advertised() -> None:
     """The configured address, else the listening one, else that of the route to the peer."""
     wild = Flow("udp", Address("0.0.0.0", 5060), Address("127.0.0.2", 5060))
     assert routes(advertised="203.0.113.1").advertise(wild) == Address("203.0.113.1", 5060)
+    six = Flow("udp", UDP6, UDP6)
+    assert routes(advertised="203.0.113.1").advertise(six) == UDP6, "a literal stands for its own family only"
+    assert routes(advertised="sip.example.net").advertise(six) == Address("sip.example.net", 5062)
     assert routes().advertise(DIALOG) == UDP
     assert routes().advertise(wild) == Address("127.0.0.1", 5060)
 
