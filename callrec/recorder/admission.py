@@ -64,6 +64,8 @@ class Admission:
             log.info("an INVITE from %s was refused: %s", peer.name, error)
             tools.driver.endpoint.reject(event.leg, error.status, tools.now)
             return None
+        if arrival.emergency:
+            tools.driver.endpoint.spare(event.leg)
         call.keys = self._take_keys()
         call.machine = self._machine(call, problem)
         return call

@@ -35,7 +35,7 @@ def dialled_text(request: Request, source: CalledNumberSource) -> str:
         uri = request.to.uri
     elif source is CalledNumberSource.P_CALLED_PARTY_ID:
         uri = _p_called_party(request) or request.uri
-    return _user_of(uri)
+    return user_of(uri)
 
 
 def _p_called_party(request: Request) -> Uri | None:
@@ -48,7 +48,7 @@ def _p_called_party(request: Request) -> Uri | None:
         return None
 
 
-def _user_of(uri: Uri) -> str:
+def user_of(uri: Uri) -> str:
     """Return the part of a URI that names whom it is about: the user, the telephone number, or a whole URN."""
     if uri.scheme == "urn":
         return str(uri)
@@ -85,7 +85,7 @@ class Arrival:
         """Return whether this is an emergency call: by the dialled digits, or by the Request-URI itself."""
         if is_emergency(self.dialled, self.profile):
             return True
-        return is_emergency(_user_of(self.request.uri), self.profile)
+        return is_emergency(user_of(self.request.uri), self.profile)
 
     @cached_property
     def called(self) -> CalledNumber:
@@ -132,7 +132,7 @@ class Arrival:
         calling = self.calling
         theirs = (calling.presentation_number, calling.network_number, calling.asserted_in_memory)
         found = [*(number.e164 for number in theirs if number is not None), self.called.e164]
-        found += [self.number_of(_user_of(Uri.parse(uri))) for uri in self.destinations(menu_key)[:1]]
+        found += [self.number_of(user_of(Uri.parse(uri))) for uri in self.destinations(menu_key)[:1]]
         return tuple(dict.fromkeys(number for number in found if number))
 
     def number_of(self, user: str | None) -> str | None:

@@ -144,6 +144,8 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Securi
     call.note_called(uri.user)
     leg.started_at = tools.clock.now()
     tools.driver.endpoint.dial(invite, tools.now)
+    if call.arrival.emergency:
+        tools.driver.endpoint.spare(leg.sip_id)
     tools.driver.flush()
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from callrec.calling_line import is_emergency
 from callrec.catalogue.values import CallChange
+from callrec.recorder.arrival import dialled_text, profile_of, user_of
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header
 from callrec.settings import Settings
 from callrec.sip import reliable, session_timer
+from callrec.sip.message import Request
 
 SUPPORTED = (reliable.OPTION, session_timer.OPTION, "replaces", "norefersub")
 
@@ -22,6 +27,20 @@ def session_timer_of(settings: Settings) -> session_timer.Wanted:
     return session_timer.Wanted(
         int(sip.session_expires.total_seconds()), int(sip.min_session_expires.total_seconds())
     )  # fmt: skip
+
+
+def spares(settings: Settings) -> Callable[[Request], bool]:
+    """Return whether an INVITE is an emergency call of any peer: its session timer costs it nothing (FAIL-1)."""
+    country = settings.org.country
+
+    def spared(request: Request) -> bool:
+        return any(
+            is_emergency(text, profile_of(peer, country))
+            for peer in settings.peer
+            for text in (dialled_text(request, peer.called_number_source), user_of(request.uri))
+        )
+
+    return spared
 
 
 def supported_onward(call: LiveCall) -> tuple[Header, ...]:

@@ -21,7 +21,7 @@ from callrec.media import CapacityError, MediaService
 from callrec.privacy.erasing import Reason as ErasingReason
 from callrec.recorder.admission import RETRY_AFTER_S
 from callrec.recorder.desk import Desk
-from callrec.recorder.extensions import SUPPORTED, session_timer_of
+from callrec.recorder.extensions import SUPPORTED, session_timer_of, spares
 from callrec.recorder.front import Front, Server
 from callrec.recorder.garbage import collect_garbage_rarely
 from callrec.recorder.hall import Hall
@@ -171,6 +171,7 @@ class Service:
                 advertise=settings.sip.advertise,
                 supported=SUPPORTED,
                 session_timer=session_timer_of(settings),
+                spares=spares(settings),
                 options_reply=lambda: self._options_reply(hall),
                 tls=TlsFiles(settings.sip.tls_certificate_file, settings.sip.tls_key_file, settings.sip.tls_ca_file),
             ),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
     from callrec.settings import Peer
     from callrec.signalling.peers import Peers
+    from callrec.sip.message import Request
 
 log = logging.getLogger("callrec.signalling")
 
@@ -59,6 +60,10 @@ def _ready() -> tuple[int, Sequence[tuple[str, str]]]:
     return 200, ()
 
 
+def _spares_nobody(_request: Request) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class DriverSettings:
     """What the driver needs to know; `listen` holds texts such as `udp://127.0.0.1:5070`."""
@@ -68,6 +73,8 @@ class DriverSettings:
     user_agent: str = "callrec"
     supported: tuple[str, ...] = ()
     session_timer: Wanted = WANTED
+    spares: Callable[[Request], bool] = _spares_nobody
+    """Whether an INVITE is never refused for its session timer."""
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     max_transactions: int = 50_000
     max_legs: int = 10_000
@@ -122,6 +129,7 @@ class Driver:
             advertise=self._routes.advertise,
             supported=settings.supported,
             session_timer=settings.session_timer,
+            spares=settings.spares,
             options_reply=settings.options_reply,
             route=self._routes.route_in_dialog,
             reply_to_source=self._is_behind_nat,

@@ -63,7 +63,8 @@ def judge_outside(request: Request, profile: EndpointProfile) -> Refusal | None:
     refusal = judge_extensions(request, profile)
     if refusal is not None or method != "INVITE":
         return refusal
-    return judge_body(request) or judge_accept(request) or judge_timer(request, profile)
+    refusal = judge_body(request) or judge_accept(request) or judge_timer(request, profile)
+    return None if refusal is not None and refusal.status == 422 and profile.spares(request) else refusal
 
 
 def _refuse_method(method: str, profile: EndpointProfile) -> Refusal:

@@ -181,6 +181,11 @@ class Endpoint:
         offer = Reoffer(session, tuple(headers), update)
         return found is not None and self._reoffering.reoffer(found, offer, now)
 
+    def spare(self, leg: LegId) -> None:
+        """Never end a leg because its session timer ran out (RFC 4028): it is one of an emergency call (FAIL-1)."""
+        if (found := self._leg(leg)) is not None:
+            found.spared = True
+
     def can_reoffer(self, leg: LegId) -> bool:
         """Whether `reoffer` can reach the far side now; before the answer that takes 100rel and UPDATE of theirs."""
         found = self._leg(leg)

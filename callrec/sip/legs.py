@@ -136,6 +136,8 @@ class Leg:
     """Dialled: To tags with whom offer and answer were completed reliably before the 2xx."""
     owed_prack: OwedPrack | None = None
     session_timer: SessionTimer | None = None
+    spared: bool = False
+    """Whatever its session timer says, we do not end it: an emergency call."""
     least_expires: int = 0
     """The Min-SE of their 422, seconds."""
 

@@ -70,7 +70,7 @@ class Refreshing:
 
     def on_expiry(self, leg: Leg, now: float) -> None:
         """End a call whose far side is gone: nobody refreshed it in time."""
-        if leg.state in {LegState.CONFIRMED, LegState.OFFERED}:
+        if leg.state in {LegState.CONFIRMED, LegState.OFFERED} and not leg.spared:
             leg.hang_up_headers = (EXPIRED,)
             self._hanging_up.send_bye(leg, now)
             self._core.tell(HungUp(leg.id, None, "session_expired"))

@@ -116,7 +116,8 @@ class Reoffering:
         """Take what happened to a re-INVITE of ours."""
         if told.what is not Happening.RESPONSE:
             if told.transaction in {leg.ours, leg.our_update}:
-                if leg.is_early:  # of an early dialog only this request is lost
+                spared = leg.spared and leg.sent_reoffer is not None and leg.sent_reoffer.refresh
+                if leg.is_early or spared:  # of an early dialog, or an emergency call, only this request is lost
                     self._tell_failed(leg, None, now)
                     return
                 self._ended(leg)

@@ -317,3 +317,19 @@ async def test_rfc_6228_a_branch_that_is_gone_makes_nobody_hear_ringing() -> Non
     house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
     await house.pbx.await_event(sip.Acknowledged)
     await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_fail_1_an_emergency_call_is_neither_refused_nor_ended_for_its_session_timer() -> None:
+    """FAIL-1: too short a session gets no 422, and a trunk that stops refreshing loses no call to 999."""
+    house = HallHouse(sip={"session_expires": "200s", "min_session_expires": "150s"})
+    asked = (("Session-Expires", "90;refresher=uas"), ("Supported", "timer"))
+    talk = await reach_pbx(house, Talk(house.dial("999", headers=asked)))
+    house.pbx.endpoint.answer(talk.inside, ANSWER, house.now)
+    await house.trunk.await_event(sip.Answered)
+    house.wire.fate = lambda message, _flow: [] if kind_of(message) == "UPDATE" else [0.01]
+    await house.settle(400)
+    assert len(house.wire.sent_by(house.driver, "UPDATE")) > 10
+    assert house.wire.sent_by(house.driver, "BYE") == house.wire.sent_by(house.driver, "422") == []
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("emergency")

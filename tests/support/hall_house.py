@@ -15,7 +15,7 @@ from callrec.catalogue.values import NOT_RECORDED_REASONS, RECORDED_REASONS
 from callrec.identifiers import new_id
 from callrec.notice import NoticeAsset
 from callrec.privacy.stop_list import People, StopList, Wishes
-from callrec.recorder.extensions import SUPPORTED, session_timer_of
+from callrec.recorder.extensions import SUPPORTED, session_timer_of, spares
 from callrec.recorder.hall import Hall
 from callrec.recorder.health import Health
 from callrec.recorder.live_call import LiveCall
@@ -117,7 +117,8 @@ class HallHouse:
         self.prompts, self.health = PromptsDouble(), Health(self.clock)
         self.stop_list = StopList()
         self.stop()
-        sip = {"supported": SUPPORTED, "session_timer": session_timer_of(self.settings)}
+        timer = session_timer_of(self.settings)
+        sip = {"supported": SUPPORTED, "session_timer": timer, "spares": spares(self.settings)}
         self.driver = JoinedDriver(self.wire, RECORDER, Peers(self.settings.peer), self.hall.on_sip, **sip)
         self.tools = self._tools()
         self.hall.join(self.tools)
