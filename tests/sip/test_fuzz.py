@@ -26,6 +26,8 @@ from callrec.sip import (
     Via,
     parse_failure_reply,
     parse_message,
+    reliable,
+    session_timer,
     usable_via,
 )
 from callrec.sip.name_address import MAX_LIST_VALUES
@@ -201,6 +203,23 @@ def test_more_text_gives_a_value_or_peer_error(text: str) -> None:
     for parse in PARSERS:
         with contextlib.suppress(PeerError):
             parse(text)
+
+
+@given(text=TEXT | st.from_regex(r"[ \t]*[0-9]{1,12}[ ;,a-z=]{0,20}", fullmatch=True))
+def test_headers_of_session_timers_and_pracks_are_read_or_left_aside(text: str) -> None:
+    """RFC 4028, RFC 3262: whatever stands in them, there is a value in bounds or none."""
+    pairs = [(name, text) for name in ("Session-Expires", "Min-SE", "RSeq", "RAck", "Supported", "Require", "Allow")]
+    request = Request("INVITE", Uri.parse("sip:h"), Headers(pairs))
+    response = Response(422, "", Headers(pairs))
+    for timer in (session_timer.grant(request, session_timer.WANTED)[0], session_timer.agreed(response)):
+        assert timer is None or session_timer.SMALLEST <= timer.interval <= session_timer.LONGEST
+    least = session_timer.least_of(response)
+    assert least is None or 0 <= least <= session_timer.LONGEST
+    with contextlib.suppress(PeerError):
+        session_timer.too_short(request, session_timer.WANTED)
+    rseq = reliable._rseq_of(response)
+    assert rseq is None or 0 < rseq < 2**32
+    reliable._rack_of(request)
 
 
 HOSTILE = [

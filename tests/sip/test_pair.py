@@ -14,11 +14,13 @@ from callrec.sip.events import (
     Failed,
     HungUp,
     IncomingCall,
+    InDialogRequest,
     Progress,
     ReofferAnswered,
     Reoffered,
 )
 from callrec.sip.message import Request, Response
+from callrec.sip.session_timer import Wanted
 from tests.support.pair import ANSWER, OFFER, End, Message, Pair, dial
 
 
@@ -79,6 +81,48 @@ def test_whatever_is_lost_both_sides_come_to_rest(lost: list[bool], story: str) 
     assert nothing_left(pair)
     for end, kinds in ((caller, (Answered, Failed)), (called, (IncomingCall, Acknowledged, HungUp))):
         assert all(len(events_of(end, kind)) <= 1 for kind in kinds)
+
+
+EXTENSIONS = {"supported": ("100rel", "timer"), "session_timer": Wanted(90, 90)}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), max_size=60), st.booleans())
+def test_reliable_rings_updates_and_refreshes_come_to_rest_whatever_is_lost(lost: list[bool], late: bool) -> None:
+    """RFC 3262, RFC 3311, RFC 4028: early sessions, an UPDATE and refreshes over a bad link leave nothing behind."""
+    caller, called = End("caller", 5060, **EXTENSIONS), End("called", 5070, **EXTENSIONS)
+    pair = Pair(caller, called, lose=lost)
+
+    def obey() -> None:
+        for end in (caller, called):
+            for event in end.events:
+                if isinstance(event, Reoffered):
+                    end.endpoint.accept_offer(event.leg, ANSWER, pair.now)
+                elif isinstance(event, InDialogRequest):
+                    end.endpoint.respond(event.token, 200, pair.now)
+                elif late and isinstance(event, Progress | Answered) and event.session is not None:
+                    end.endpoint.acknowledge(event.leg, ANSWER, pair.now)
+            end.events.clear()
+
+    caller.endpoint.dial(dial("leg", caller.flow_to(called), None if late else OFFER), pair.now)
+    pair.run(10)
+    legs = [event.leg for event in events_of(called, IncomingCall) if isinstance(event, IncomingCall)]
+    for leg in legs:
+        called.endpoint.ring(leg, pair.now, status=183, session=ANSWER)
+        pair.run(5)
+        obey()
+        called.endpoint.reoffer(leg, OFFER, pair.now, update=True)
+        pair.run(2)
+        obey()
+        called.endpoint.answer(leg, ANSWER, pair.now)
+    for _ in range(60):
+        pair.run(5)
+        obey()
+    for leg in ("leg", *legs):
+        for end in (caller, called):
+            end.endpoint.hang_up(leg, pair.now)
+    assert nothing_left(pair)
+    assert pair.strangers == []
 
 
 def test_a_lost_ack_is_sent_again_with_the_copy_of_the_2xx() -> None:
