@@ -222,6 +222,7 @@ class AnnouncedCall(TransferableCall):
 
     def _answered(self, event: given.DestinationAnswered) -> list[do.Command]:
         self.state = State.CONNECTED
+        self._pausing.party_came(Side.DESTINATION, outside=event.outside)
         if event.held:
             self._held.add(Side.DESTINATION)
         limits: list[do.Command] = [do.StopTimer(Timer.ANSWER), do.SetTimer(Timer.LONGEST_CALL)]

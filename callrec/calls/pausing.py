@@ -30,6 +30,8 @@ class Pausing:
     def __init__(self, keys: PauseKeys | None = None) -> None:
         self._keys = keys or PauseKeys()
         self._pressed = ""
+        self._ours_speaks = True
+        """Somebody of ours is at the end whose keys count."""
         self.now: Pause | None = None
         """The pause that is on, or None."""
 
@@ -47,10 +49,15 @@ class Pausing:
         timer: list[do.Command] = [] if expired else [do.StopTimer(Timer.PAUSE)]
         return [*timer, *([do.ResumeRecording(by, expired)] if recording else [])]
 
+    def party_came(self, side: Side, *, outside: bool) -> None:
+        """Take note of who is at an end now: a transfer may have put somebody from outside where our side was."""
+        if side is self._keys.our_side:
+            self._ours_speaks, self._pressed = not outside, ""
+
     def key(self, event: given.KeyPressed, *, recording: bool) -> list[do.Command]:
         """Note a key of our own side; the code of the pause or of its end does what it says."""
         keys = self._keys
-        if event.side is not keys.our_side:
+        if event.side is not keys.our_side or not self._ours_speaks:
             return []
         keep = max(len(keys.pause), len(keys.resume))
         self._pressed = (self._pressed + event.key)[-keep:] if keep else ""

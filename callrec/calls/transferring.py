@@ -116,6 +116,7 @@ class TransferableCall(Call):
         ringing = transfer is not None and transfer.ringing
         was_held = transfer.held if transfer is not None and transfer.ringing else side in self._held
         self._transfer = None
+        self._pausing.party_came(side, outside=target.outside)
         commands: list[do.Command] = []
         if target.stopped:
             commands += self._stop_recording(Reason.STOP_LIST, discard=False)

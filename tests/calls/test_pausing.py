@@ -78,6 +78,25 @@ def test_law_72_on_a_call_of_ours_the_caller_is_our_side() -> None:
     assert press(call, CALLER, "*9") == [do.DiscardRecording()]
 
 
+def test_law_72_whoever_comes_from_outside_in_our_place_has_no_code() -> None:
+    """LAW-72, NOT-10: a transfer to an outside party takes the code away, one back to a colleague gives it back."""
+    call = connected(new_call())
+    call.handle(given.PauseAsked(CARD))
+    call.handle(given.TransferAsked(DESTINATION))
+    call.handle(given.TargetAnswered(outside=True))
+    assert call.paused, "a transfer ends no pause"
+    call.handle(given.PlayEnded(completed=True))
+    assert do.ResumeRecording("key") not in press(call, DESTINATION, "*8*7*8")
+    assert call.paused
+    call.handle(given.TransferAsked(DESTINATION))
+    call.handle(given.TargetAnswered())
+    assert press(call, DESTINATION, "*8")[-1] == do.ResumeRecording("key")
+    redirected = new_call()
+    for event in (*TO_DIALLING, given.DestinationAnswered(outside=True), given.PlayEnded(completed=True)):
+        redirected.handle(event)
+    assert press(redirected, DESTINATION, "*7") == []
+
+
 def test_one_code_may_be_a_switch() -> None:
     """Where both keys are the same, the code pauses and resumes in turn."""
     call = connected(new_call(pause="*7", resume="*7"))
@@ -180,6 +199,10 @@ STEPS = st.sampled_from(
         given.Reoffered(DESTINATION, held=True),
         given.ReofferAnswered(CALLER, held=True),
         given.DestinationAnswered(),
+        given.TransferAsked(DESTINATION),
+        given.TargetAnswered(outside=True),
+        given.TargetAnswered(),
+        given.PlayEnded(completed=True),
         given.RecordingStopped(discard=False),
         given.RecordingStopped(discard=True),
         given.Protected(),
