@@ -160,6 +160,10 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
             "[[route]]\ndestination = 'pbx:5060'",
             'callrec.toml:2: route[0].destination: found "pbx:5060", expected a SIP URI',
         ),
+        ("[[route]]\ndestination = []", "route[0].destination: found an array, expected one SIP URI"),
+        ("[[route]]\ndestination = ['sip:a@b', 'sip:a@b']", "a list of them, tried in their order, each once"),
+        ("[[route]]\ndestination = ['sip:a@b', 'b:5060']", "route[0].destination: found an array, expected a SIP URI"),
+        ("[[peer]]\nname='a'\nrole='pbx'\naddresses=['10.0.0.1']\nallow_refer='yes'", 'allow_refer: found "yes"'),
         (
             "[[retention_class]]\nname = 'a'\nkeep = '0d'",
             'callrec.toml:3: retention_class[0].keep: found "0d", expected a period above zero',
@@ -172,6 +176,27 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
 def test_a_fault_is_one_line_with_file_line_key_and_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:
     """Unknown key, wrong type or impossible value."""
     assert expected in fault(tmp_path, text)
+
+
+def test_a_destination_is_one_uri_or_a_list_of_them(tmp_path: Path) -> None:
+    """FAIL-2: of routes, of keys and the default of a menu, and of emergency calls."""
+    one, two = "sip:10.0.0.1", "sip:10.0.0.2"
+    text = f"""
+[emergency]
+destination = ["{one}", "{two}"]
+[[route]]
+destination = "{one}"
+[[route]]
+destination = ["{one}", "{two}"]
+[[menu]]
+name = "main"
+default = ["{two}"]
+digits = {{ 1 = "{one}", 2 = ["{two}", "{one}"] }}
+"""
+    settings = load(write(tmp_path, text), {})
+    assert [route.destination for route in settings.route] == [(one,), (one, two)]
+    assert settings.emergency.destination == (one, two)
+    assert (settings.menu[0].default, settings.menu[0].digits) == ((two,), {"1": (one,), "2": (two, one)})
 
 
 def test_srtp_without_its_extra_is_a_fault_of_the_configuration(
