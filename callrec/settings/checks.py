@@ -72,6 +72,13 @@ def _srtp(settings: Settings) -> Iterator[Problem]:
             yield Problem(path, found, '"off", or the extra [srtp] installed: pip install "callrec[srtp]"')
 
 
+def _peer_passwords(settings: Settings) -> Iterator[Problem]:
+    for index, peer in enumerate(settings.peer):
+        if bool(peer.username) != (peer.password_file is not None):
+            has, lacks = ("username", "password_file") if peer.username else ("password_file", "username")
+            yield Problem(("peer", index, has), f"{has} without {lacks}", f"both {has} and {lacks}, or neither")
+
+
 def _tls_names_once(settings: Settings) -> Iterator[Problem]:
     seen: dict[str, Peer] = {}
     for index, peer in enumerate(settings.peer):
@@ -165,6 +172,7 @@ _CHECKS = (
     _session_timer,
     _tls_files,
     _srtp,
+    _peer_passwords,
     _addresses_once,
     _tls_names_once,
     _routes,

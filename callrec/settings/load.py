@@ -75,17 +75,22 @@ def _settings_of(layers: Layers, surroundings: Surroundings) -> Settings:
 
 def _with_credentials(settings: Settings, environ: Mapping[str, str]) -> Settings:
     """Return settings whose bare `_file` names have become paths."""
-    changed: dict[str, BaseModel] = {}
+    changed: dict[str, object] = {}
     for name in Settings.model_fields:
-        section = getattr(settings, name)
-        if not isinstance(section, BaseModel):
-            continue
-        files = {key: getattr(section, key) for key in type(section).model_fields if key.endswith("_file")}
-        bare = {key: file for key, file in files.items() if file is not None and not file.is_absolute()}
-        if bare:
-            update = {key: credential_path(file, settings.paths.state, environ) for key, file in bare.items()}
-            changed[name] = section.model_copy(update=update)
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            changed[name] = _with_paths(value, settings.paths.state, environ)
+        elif isinstance(value, tuple):
+            changed[name] = tuple(_with_paths(row, settings.paths.state, environ) for row in value)
     return settings.model_copy(update=changed)
+
+
+def _with_paths(section: BaseModel, state: Path, environ: Mapping[str, str]) -> BaseModel:
+    files = {key: getattr(section, key) for key in type(section).model_fields if key.endswith("_file")}
+    bare = {key: file for key, file in files.items() if file is not None and not file.is_absolute()}
+    if not bare:
+        return section
+    return section.model_copy(update={key: credential_path(file, state, environ) for key, file in bare.items()})
 
 
 def _refusal(error: ValidationError, origins: Origins) -> ConfigurationError:

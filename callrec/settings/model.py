@@ -246,6 +246,8 @@ class Peer(Section):
         default=Srtp.OFF,
         description="Encrypted media (SDES) with it: off, optional or required; only over TLS, needs the extra [srtp].",
     )
+    username: Text = Field(default="", description="Our user name, where it challenges us (digest); empty means none.")
+    password_file: OptionalFile = Field(default=None, description="File of our password there, on its first line.")
 
 
 class Emergency(Section):

@@ -16,6 +16,7 @@ from callrec.identifiers import new_id
 from callrec.signalling.certificates import Credentials, TlsFiles
 from callrec.signalling.counters import Counters
 from callrec.signalling.hooks import Hooks
+from callrec.signalling.passwords import read_passwords
 from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.reachability import Reachability
 from callrec.signalling.routes import Routes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
     from callrec.settings import Peer
     from callrec.signalling.peers import Peers
+    from callrec.sip.digest_answer import Credentials as DigestCredentials
     from callrec.sip.message import Request
 
 log = logging.getLogger("callrec.signalling")
@@ -103,6 +105,7 @@ class Driver:
         self._on_event = on_event
         self.counters = Counters()
         self._tasks = Tasks("signalling")
+        self._passwords = read_passwords(peers)
         self._routes = Routes(peers, settings.advertise, self._clock.monotonic)
         self._destinations: Sequence[Uri] = ()
         self.reachability = Reachability(
@@ -134,6 +137,7 @@ class Driver:
             route=self._routes.route_in_dialog,
             reply_to_source=self._is_behind_nat,
             on_silence=self.reachability.call_failed,
+            credentials=self._credentials_for,
             wake=self.flush,
             max_transactions=settings.max_transactions,
             max_legs=settings.max_legs,
@@ -142,6 +146,10 @@ class Driver:
     def _is_behind_nat(self, flow: Flow) -> bool:
         peer = self.peer_of(flow)
         return peer is not None and peer.nat
+
+    def _credentials_for(self, flow: Flow) -> DigestCredentials | None:
+        peer = self.peer_of(flow)
+        return None if peer is None else self._passwords.get(peer.name)
 
     def _peer_at(self, address: Address) -> Peer | None:
         return self.peers.match(address)
@@ -219,6 +227,7 @@ class Driver:
     def replace_peers(self, peers: Peers) -> None:
         """Let other peers speak to us from now on (reload); calls that are up go on."""
         self._routes.peers = peers
+        self._passwords = read_passwords(peers)
 
     def reload_certificates(self) -> None:
         """Read the files of TLS anew, for connections to come; where one cannot be used, the old ones stay.

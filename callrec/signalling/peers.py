@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from callrec.settings import Peer
@@ -26,6 +26,9 @@ class Peers:
         self._peers: Sequence[Peer] = tuple(peers)
         self._named: dict[str, frozenset[IpAddress]] = {}
         self._remembered: dict[Address, Peer | None] = {}
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._peers)
 
     def __len__(self) -> int:
         return len(self._peers)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from callrec.identifiers import RandomBytes
 from callrec.sip.building import HeaderPairs, body_headers, contact_of, via_of
 from callrec.sip.dialog import Dialog, literal_route, request_in
+from callrec.sip.digest_answer import Credentials
 from callrec.sip.events import Address, Event, Flow
 from callrec.sip.headers import Headers
 from callrec.sip.legs import Leg, Legs, LegState, LegTimer
@@ -38,6 +39,10 @@ def _never(_flow: Flow) -> bool:
 
 def _spares_nobody(_request: Request) -> bool:
     return False
+
+
+def _no_credentials(_flow: Flow) -> Credentials | None:
+    return None
 
 
 def _ignore(_flow: Flow, _cause: str) -> None:
@@ -70,6 +75,8 @@ class EndpointProfile:
     """Called when there is something to send or to tell where there was nothing: a driver plans its next round."""
     on_silence: Callable[[Flow, str], None] = _ignore
     """Called when an INVITE of ours got no response at all: where it went, and "timeout" or "transport"."""
+    credentials: Callable[[Flow], Credentials | None] = _no_credentials
+    """What we answer a challenge with that comes by a flow; None lets the challenge be the answer."""
     contact_user: str = "callrec"
     max_transactions: int = 50_000
     max_legs: int = 10_000

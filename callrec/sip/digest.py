@@ -1,4 +1,4 @@
-"""What a digest challenge says (RFC 3261 22.4, RFC 8760); answering one comes with registration."""
+"""What a digest challenge says (RFC 3261 22.4, RFC 8760); `digest_answer` answers one."""
 
 from __future__ import annotations
 

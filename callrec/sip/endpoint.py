@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from callrec.errors import PeerError
 from callrec.sip.answering import Answering
 from callrec.sip.asking import Asking, Question
+from callrec.sip.authentication import Authentication
 from callrec.sip.calling import Calling, Dial
 from callrec.sip.core import Core, EndpointCounters, EndpointProfile, Outgoing
 from callrec.sip.dialog import DEFAULT_PORT, Dialog, DialogKey, is_literal
@@ -39,6 +40,7 @@ class Endpoint:
 
     def __init__(self, profile: EndpointProfile, random: RandomBytes) -> None:
         self._core = core = Core(profile, random)
+        self._authentication = Authentication(core)
         self._hanging_up = HangingUp(core)
         self._refreshing = Refreshing(core, self._hanging_up)
         self._calling = Calling(core, self._hanging_up, self._refreshing)
@@ -312,6 +314,8 @@ class Endpoint:
             self._on_told(told.popleft(), now)
 
     def _on_told(self, told: Told, now: float) -> None:
+        if self._authentication.take(told, now):
+            return
         transaction, leg = told.transaction, told.transaction.owner
         if isinstance(leg, Question):
             self._asking.on_told(leg, told)

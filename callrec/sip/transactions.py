@@ -24,6 +24,7 @@ from callrec.sip.transaction_tables import (
 )
 
 if TYPE_CHECKING:
+    from callrec.sip.authentication import Answer
     from callrec.sip.events import Flow
     from callrec.sip.timers import Timers
 
@@ -83,7 +84,8 @@ class Transaction:
     """One request and what belongs to it; only the layer changes its state."""
 
     __slots__ = (
-        "data", "flow", "interval", "key", "machine", "merge_key", "owner", "request", "state", "to_tag", "vias",
+        "answers", "data", "flow", "interval", "key", "machine", "merge_key", "owner", "request", "state", "to_tag",
+        "vias",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, key: TransactionKey, request: Request, flow: Flow) -> None:
@@ -95,6 +97,8 @@ class Transaction:
         self.data = b""
         self.interval = T1
         self.owner: object = None
+        self.answers: tuple[Answer, ...] = ()
+        """Client: the challenges that the request answers."""
         self.merge_key: TransactionKey | None = None
         self.to_tag = ""
         self.vias: tuple[str, ...] = ()
