@@ -214,7 +214,7 @@ def _held(call: LiveCall, side: Side, offer: bytes) -> bool | None:
 def on_reoffer_answered(tools: Tools, call: LiveCall, event: sip.ReofferAnswered) -> None:
     """A party accepted a re-INVITE of ours."""
     side = call.side_of(event.leg)
-    if call.machine.state is State.RECODING and side is Side.CALLER:
+    if call.machine.state is State.RECODING and side is Side.CALLER and not event.refresh:
         recoded = _recoded(call, event.session)
         tell_remotes(tools, call)
         tools.feed(call, given.CallerRecoded(accepted=recoded))
