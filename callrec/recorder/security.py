@@ -54,6 +54,8 @@ class Security:
     """What the party said last broke the rule."""
     renewing: bool = False
     """A new key of ours is on its way to the party."""
+    suite: str = ""
+    """By which the media was last said to be encrypted."""
     profile: str = "RTP/SAVP"
     _keys: dict[str, bytes] = field(default_factory=dict, repr=False)
 

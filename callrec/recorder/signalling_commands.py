@@ -254,6 +254,10 @@ def tell_remotes(tools: Tools, call: LiveCall) -> None:
         if remote is not None and leg.local is not None:
             if not leg.codecs_used or leg.codecs_used[-1] != remote.codec_name:
                 leg.codecs_used.append(remote.codec_name)
+            suite = "" if remote.srtp is None else remote.srtp.suite
+            if leg.security.suite != suite:
+                leg.security.suite = suite
+                log.info("call %s: the media of the %s is encrypted by %s", call.call_id, leg.side.value, suite)
             tools.media.set_remote(leg.id, remote)
 
 

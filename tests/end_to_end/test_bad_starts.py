@@ -55,6 +55,19 @@ def test_a_wrong_configuration_names_file_line_and_key(configured: Recorder, old
     assert "Traceback" not in said
 
 
+def test_a_certificate_that_is_not_there_is_named(installation: Recorder) -> None:
+    """SIP-13: exit 78 and the file, not a recorder that cannot be called over TLS."""
+    text = installation.configuration.read_text()
+    keys = 'tls_certificate_file = "./gone.pem"\ntls_key_file = "./gone.key"\n'
+    text = text.replace("listen = [", f'{keys}listen = ["tls://127.0.0.1:{installation.sip[1] + 1}", ', 1)
+    installation.configuration.write_text(text)
+    code, said = start(installation)
+    assert code == 78
+    assert "tls_certificate_file" in said
+    assert "gone.pem" in said
+    assert "Traceback" not in said
+
+
 def test_a_second_recorder_on_the_same_state_stays_out(installation: Recorder) -> None:
     """Exit 75, one sentence, and the first one goes on."""
     installation.start()

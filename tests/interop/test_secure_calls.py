@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -140,10 +142,39 @@ def test_a_call_is_recorded_whatever_protects_its_legs(
         sent, received = calling.bit_rates
         assert sent > 10_000 < received, said
     assert "SRTP is Enabled" in calling.program.output or not way.caller, said
+    suite = "is encrypted by AES_CM_128_HMAC_SHA1_80"
+    assert (suite in switchboard.log.read_text()) or not (way.caller or way.desk), said
     assert "SRTP is Enabled" in answering.program.output or not way.desk, said
     item = newest(switchboard, before + 1)
     assert (item["outcome"], item["outcome_reason"]) == ("recorded", "complete"), said
     check_sides(switchboard, item, tmp_path)
+
+
+def test_a_renewed_certificate_is_shown_after_sighup(switchboard: SecureSwitchboard) -> None:
+    """Without a restart; a broken one changes nothing and is told in one line."""
+
+    def serial() -> str:
+        secured = ssl.create_default_context(cafile=switchboard.authority.file)
+        plain = socket.create_connection(("127.0.0.1", switchboard.tls_port), 5)
+        with plain, secured.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            return str((connection.getpeercert() or {})["serialNumber"])
+
+    def reload(expected: str) -> None:
+        before = switchboard.log.read_text().count(expected)
+        os.kill(switchboard.pid, signal.SIGHUP)
+        wait_until(lambda: switchboard.log.read_text().count(expected) > before, expected, 10)
+
+    first = serial()
+    files = switchboard.authority.issue("127.0.0.1", "rec.example.net", file="recorder")
+    reload("the configuration was reloaded")
+    wait_until(lambda: serial() != first, "the renewed certificate is shown", 5)
+    renewed = serial()
+    assert files.certificate is not None
+    whole = files.certificate.read_bytes()
+    files.certificate.write_bytes(whole[:100])
+    reload("the certificates were not reloaded, the old ones stay")
+    assert serial() == renewed
+    files.certificate.write_bytes(whole)
 
 
 def test_no_key_is_stored_or_logged(switchboard: SecureSwitchboard) -> None:
