@@ -20,6 +20,7 @@ from callrec.sdp.relaying import relay
 
 _TELEPHONE_EVENT = "telephone-event"
 _G711 = ("PCMA", "PCMU")
+_DIGITS_RATE = 8000
 _OUR_CODECS = (
     Codec("PCMA", 8, 8000),
     Codec("PCMU", 0, 8000),
@@ -123,9 +124,20 @@ def notice_offer(leg: Leg) -> bytes:
 
 
 def single_codec_offer(caller: Leg, destination: Leg) -> bytes:
-    """Return the offer to the destination: exactly what was agreed with the caller, under the same numbers."""
+    """Return the offer to the destination: exactly what was agreed with the caller, under the same numbers.
+
+    Digits at 8,000 are offered beside those at the clock of Opus where the caller knows both: most PBXs have no other.
+    """
     assert caller.codec is not None, "internal error: nothing was agreed with the caller"
-    return _offer(destination, (caller.codec,), caller.digits)
+    return _offer(destination, (caller.codec, *_digits_at_8000(caller)), caller.digits)
+
+
+def _digits_at_8000(leg: Leg) -> tuple[Codec, ...]:
+    """Return a party's digits at 8,000, where it has them besides those that go with its codec."""
+    if leg.audio is None or leg.digits is None or leg.digits.clock_rate == _DIGITS_RATE:
+        return ()
+    numbers = [number for number, rate in leg.audio.telephone_events.items() if rate == _DIGITS_RATE]
+    return tuple(Codec(_TELEPHONE_EVENT, number, _DIGITS_RATE, parameters="0-15") for number in numbers[:1])
 
 
 def recoded_offer(caller: Leg, refused: Collection[str]) -> bytes | None:

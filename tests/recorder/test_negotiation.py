@@ -157,6 +157,17 @@ def test_digits_go_by_the_clock_of_the_codec() -> None:
         assert caller.telephone_event == next(iter(digits))
 
 
+def test_a_destination_may_take_digits_at_8000_beside_opus() -> None:
+    """RFC 4733: a PBX without telephone-event/48000 still gets the keys, under its own number."""
+    caller, _ = answered(WIDE, wideband=True)
+    _, destination = both()
+    offer = negotiation.single_codec_offer(caller, destination)
+    assert dict(audio_of(SessionDescription.parse(offer)).telephone_events) == {96: 8000, 97: 48_000}
+    negotiation.read(destination, sdp("107 96", "a=rtpmap:107 opus/48000/2", "a=rtpmap:96 telephone-event/8000"))
+    assert negotiation.agree_on_single(caller, destination)
+    assert (caller.telephone_event, destination.telephone_event) == (97, 96)
+
+
 def test_g711_goes_first_unless_wide_band_is_wanted() -> None:
     """rtp.wideband: every network takes G.711; with it the caller's own order counts (RFC 3264 6.1)."""
     assert named(answered(WIDE)[1])[0][0] == "PCMU"
