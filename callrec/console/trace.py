@@ -20,8 +20,6 @@ from callrec.errors import CallrecError
 
 Json = Mapping[str, Any]
 
-_LANE = 44
-
 
 @click.command(cls=Command)
 @click.argument("call", metavar="ID")
@@ -44,34 +42,30 @@ def trace(session: Session, call: str, pcap: str | None) -> None:
 def _lines(document: Json, zone: ZoneInfo) -> Iterator[str]:
     yield f"call {document['call_id']}  {document.get('call_reference') or ''}  {local(document['started_at'], zone)}"
     yield ""
-    yield f"{'TIME':<12}  {'MS':>8}  {'CALLER':<{_LANE}} │ DESTINATION"
-    for rung in document["messages"]:
-        yield _rung(rung, zone)
-        if rung["sdp"]:
-            yield _in_lane(rung, f"    {rung['sdp']}", 24)
+    rows = [row for rung in document["messages"] for row in _rows(rung, zone)]
+    lane = max((len(text) for _, caller, text in rows if caller), default=0)
+    yield f"{'TIME':<12}  {'MS':>8}  {'CALLER':<{lane}} │ DESTINATION"
+    for before, caller, text in rows:
+        yield f"{before:<24}{text:<{lane}} │" if caller else f"{before:<24}{'':<{lane}} │ {text}"
     if document["left_out"]:
         yield f"{document['left_out']} more messages were not kept"
     yield ""
     yield from _media(document, zone)
 
 
-def _rung(rung: Json, zone: ZoneInfo) -> str:
+def _rows(rung: Json, zone: ZoneInfo) -> Iterator[tuple[str, bool, str]]:
+    """Give the rows of one message: when, whether it is the caller's leg, and what."""
     at = datetime.fromtimestamp(rung["at_us"] / 1e6, UTC).astimezone(zone)
-    clock = f"{at.strftime(TIME_ONLY)}.{at.microsecond // 1000:03}"
+    clock, caller = f"{at.strftime(TIME_ONLY)}.{at.microsecond // 1000:03}", rung["leg"] == "caller"
     method = rung["cseq"].rpartition(" ")[2]
     words = rung["summary"] if not rung["summary"][:1].isdigit() else f"{rung['summary']} ({method})"
     words += " [again]" if rung["repeated"] else ""
     number = rung["leg"].removeprefix("destination").strip()
     words = f"#{number} {words}" if number.isdigit() else words
     # Our own side stands in the middle: what comes from the caller points to the right, from the destination left.
-    right = rung["sent"] is (rung["leg"] != "caller")
-    text = f"{words} ──▶" if right else f"◀── {words}"
-    return _in_lane(rung, text, 0, f"{clock:<12}  {rung['ms']:>8}  ")
-
-
-def _in_lane(rung: Json, text: str, indent: int, before: str = "") -> str:
-    start = before or " " * indent
-    return f"{start}{text:<{_LANE}} │" if rung["leg"] == "caller" else f"{start}{'':<{_LANE}} │ {text}"
+    yield f"{clock:<12}  {rung['ms']:>8}  ", caller, f"{words} ──▶" if rung["sent"] is not caller else f"◀── {words}"
+    if rung["sdp"]:
+        yield "", caller, f"    {rung['sdp']}"
 
 
 def _media(document: Json, zone: ZoneInfo) -> Iterator[str]:
