@@ -135,6 +135,14 @@ def test_sip_10_a_trunk_that_stops_refreshing_is_hung_up_with_a_mark(exchange: E
     assert "session_expired" in item["flags"]
 
 
+@pytest.mark.long
+def test_sip_10_we_refresh_a_trunk_that_asks_us_to(exchange: Exchange) -> None:
+    """RFC 4028 7.4: UPDATE without a session at half of 90 s; the call goes on."""
+    item = exchange.play(ANNOUNCED, "refreshed_caller", "plain_desk")
+    assert item["outcome_reason"] == "complete"
+    assert "session_expired" not in item["flags"]
+
+
 @pytest.mark.parametrize("called", [ANNOUNCED, THROUGH])
 def test_rtp_7_t38_is_refused_so_that_fax_goes_on_as_audio(exchange: Exchange, called: str) -> None:
     """488 to the re-INVITE with m=image; the call goes on and is marked."""
