@@ -214,4 +214,4 @@ def _why(error: OSError) -> str:
         return f"the handshake failed: {(error.reason or 'no reason given').lower().replace('_', ' ')}"
     if isinstance(error, TimeoutError):
         return "no connection in time"
-    return f"no connection: {error.strerror or error or 'it was closed'}"
+    return f"no connection: {error.strerror or str(error) or 'it was closed'}"

@@ -212,6 +212,25 @@ async def test_an_unfinished_handshake_ends_by_itself(authority: Authority, monk
         writer.close()
 
 
+@pytest.mark.parametrize("said", [b"OPTIONS sip:x SIP/2.0\r\n\r\n", b"\x16\x03\x01\x00\x05hello", bytes(500), b""])
+async def test_what_is_no_handshake_is_counted_and_closed(
+    authority: Authority, caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    """Plain SIP, garbage and a connection that closes at once: one line, no traceback, nothing in clear."""
+    async with house(authority.issue("rec.example.net")) as called:
+        reader, writer = await asyncio.open_connection(*called.address("tls"))
+        writer.write(said)
+        if not said:
+            writer.close()
+        else:
+            assert b"SIP/2.0" not in await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+        await until(lambda: called.driver.counters.handshakes_failed == 1)
+        assert called.driver.counters.received == 0
+    assert "Traceback" not in caplog.text
+    assert all(record.levelno <= logging.WARNING for record in caplog.records)
+
+
 async def test_nothing_older_than_tls_1_2_is_spoken(authority: Authority) -> None:
     """SIP-13: TLS 1.2 at least."""
     files = authority.issue("127.0.0.1")
