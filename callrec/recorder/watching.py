@@ -86,8 +86,9 @@ class Watching:
         self._tools.health.set(Code.CAPACITY, text, about="media")
 
     def _look_at_peers(self) -> None:
-        """A peer left a call without any answer, or a question: said until a word comes from it."""
-        down = self._tools.driver.reachability.problems()
+        """A peer left a call without any answer, or a question, or does not let us register: said while it is so."""
+        driver = self._tools.driver
+        down = driver.reachability.problems() | driver.registrations.problems()
         for place in self._down - down.keys():
             self._tools.health.clear(Code.PEER_DOWN, about=place)
         for place, text in down.items():

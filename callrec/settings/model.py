@@ -49,6 +49,7 @@ from callrec.settings.types import (
     Place,
     Ports,
     Seconds,
+    SipUriOrEmpty,
     Size,
     Source,
     Switch,
@@ -248,6 +249,12 @@ class Peer(Section):
     )
     username: Text = Field(default="", description="Our user name, where it challenges us (digest); empty means none.")
     password_file: OptionalFile = Field(default=None, description="File of our password there, on its first line.")
+    register_at: SipUriOrEmpty = Field(
+        default="",
+        alias="register",
+        description="SIP URI of a registrar where we register, so that it sends us its calls: sip:trunk.example, "
+        "or sip:user@trunk.example where the name it knows us by is not username; empty means none.",
+    )
 
 
 class Emergency(Section):

@@ -88,6 +88,12 @@ def _read_any_uris(value: object) -> tuple[str, ...]:
     return _read_uris(value, optional=True)
 
 
+def _read_any_uri(value: object) -> str:
+    if isinstance(value, str):
+        return read_sip_uri(value) if value else ""
+    raise ValueError("one SIP URI such as sip:registrar.example, or nothing")
+
+
 def _read_optional_broker(text: str) -> BrokerUrl | None:
     return BrokerUrl.read(text) if text else None
 
@@ -129,6 +135,7 @@ Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress), Field(titl
 HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 Broker = Annotated[BrokerUrl | None, _read(_read_optional_broker, BrokerUrl), Field(title="URL")]
 Destinations = Annotated[tuple[str, ...], BeforeValidator(_read_some_uris), Field(title="SIP URI or a list of them")]
+SipUriOrEmpty = Annotated[str, BeforeValidator(_read_any_uri), Field(title="SIP URI or nothing")]
 DestinationsOrEmpty = Annotated[
     tuple[str, ...], BeforeValidator(_read_any_uris), Field(title="SIP URI, a list of them or nothing")
 ]

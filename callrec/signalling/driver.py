@@ -19,6 +19,7 @@ from callrec.signalling.hooks import Hooks
 from callrec.signalling.passwords import read_passwords
 from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.reachability import Reachability
+from callrec.signalling.registrations import Registrations
 from callrec.signalling.routes import Routes
 from callrec.signalling.sockets import Listening, read_listening
 from callrec.signalling.tcp import TcpLimits, TcpTransport
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from callrec.signalling.peers import Peers
     from callrec.sip.digest_answer import Credentials as DigestCredentials
     from callrec.sip.message import Request
+    from callrec.sip.registration import Register
 
 log = logging.getLogger("callrec.signalling")
 
@@ -112,6 +114,7 @@ class Driver:
             self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic, self._fault_of
         )
         self.endpoint = Endpoint(self._profile(), random)
+        self.registrations = Registrations(self.resolve, self._register, self._tasks, random, self._clock.monotonic)
         self._hooks = Hooks(
             self._routes.is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic
         )
@@ -157,6 +160,9 @@ class Driver:
     def _fault_of(self, flow: Flow) -> str | None:
         return self._tls.faults.get(flow.remote) if flow.transport == "tls" else None
 
+    def _register(self, flow: Flow, register: Register, token: str) -> None:
+        self.endpoint.register(flow, register, token, self._clock.monotonic())
+
     def _ask_options(self, flow: Flow, token: str) -> None:
         self.endpoint.ask_options(flow, token, self._clock.monotonic())
 
@@ -180,6 +186,7 @@ class Driver:
             listener.start()
         await self._tcp.start()
         await self._tls.start()
+        self.registrations.replace(self.peers)
         self._tasks.start("sweep", self._sweep())
         self._tasks.start("names", self._look_up())
         self.flush()
@@ -199,7 +206,8 @@ class Driver:
             self._routes.places.append(Listening(place.transport, address))
 
     async def stop(self) -> None:
-        """Send what is waiting, close every socket, end every task."""
+        """Leave where we are registered, send what is waiting, close every socket, end every task."""
+        await self.registrations.stop()
         self._round()
         for planned in (self._timer, self._planned):
             if planned is not None:
@@ -228,6 +236,7 @@ class Driver:
         """Let other peers speak to us from now on (reload); calls that are up go on."""
         self._routes.peers = peers
         self._passwords = read_passwords(peers)
+        self.registrations.replace(peers)
 
     def reload_certificates(self) -> None:
         """Read the files of TLS anew, for connections to come; where one cannot be used, the old ones stay.
@@ -346,7 +355,8 @@ class Driver:
         while (event := self.endpoint.next_event()) is not None:
             told = True
             if isinstance(event, Replied) and not event.leg:
-                self.reachability.replied(event.token, event.cause)
+                if not self.registrations.replied(event):
+                    self.reachability.replied(event.token, event.cause)
                 continue
             try:
                 self._on_event(event)
@@ -405,6 +415,7 @@ class Driver:
             self._tcp.sweep(self._clock.monotonic())
             self._tls.sweep(self._clock.monotonic())
             self.reachability.look()
+            self.registrations.look()
 
     async def _look_up(self) -> None:
         while True:

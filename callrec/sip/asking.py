@@ -15,6 +15,7 @@ from callrec.sip.uri import Uri
 
 if TYPE_CHECKING:
     from callrec.sip.core import Core
+    from callrec.sip.registration import Register
 
 _SPEAKING = frozenset({LegState.ANSWERED, LegState.CONFIRMED, LegState.OFFERED})
 """States in which both sides have a dialog that requests may go in."""
@@ -64,6 +65,18 @@ class Asking:
         pairs += [("To", f"<{uri}>"), ("Call-ID", core.random(16).hex()), ("CSeq", "1 OPTIONS"), core.contact(flow)]
         pairs += [("Accept", "application/sdp"), *core.named("User-Agent"), *body_headers(b"", None)]
         core.transactions.start_client(Request("OPTIONS", uri, Headers(pairs)), branch, flow, now, Question("", token))
+
+    def register(self, flow: Flow, register: Register, token: str, now: float) -> None:
+        """Say to a registrar where we are, or that we are there no longer (RFC 3261 10.2)."""
+        core = self._core
+        branch = core.branch(register.registrar)
+        us = f"<{register.address_of_record}>"
+        pairs = [("Via", core.via(flow, branch)), ("Max-Forwards", str(MAX_FORWARDS))]
+        pairs += [("From", f"{us};tag={core.token()}"), ("To", us), ("Call-ID", register.call_id)]
+        pairs += [("CSeq", f"{register.cseq} REGISTER"), core.contact(flow), ("Expires", str(register.expires))]
+        pairs += [*core.capabilities(), *core.named("User-Agent"), *body_headers(b"", None)]
+        request = Request("REGISTER", register.registrar, Headers(pairs))
+        core.transactions.start_client(request, branch, flow, now, Question("", token))
 
     def on_told(self, question: Question, told: Told) -> None:
         """Tell the user how a request of ours ended; provisional answers say nothing."""

@@ -31,6 +31,7 @@ from callrec.sip.updating import Updating
 
 if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
+    from callrec.sip.registration import Register
 
 __all__ = ["Dial", "Endpoint", "EndpointCounters", "EndpointProfile", "Outgoing"]
 
@@ -246,6 +247,10 @@ class Endpoint:
     def ask_options(self, flow: Flow, token: str, now: float) -> None:
         """Send OPTIONS outside any dialog; `Replied` follows with this token of the user's, and no leg."""
         self._asking.options(flow, token, now)
+
+    def register(self, flow: Flow, register: Register, token: str, now: float) -> None:
+        """Send a REGISTER; `Replied` follows with this token of the user's, and no leg."""
+        self._asking.register(flow, register, token, now)
 
     # What can be seen.
 
