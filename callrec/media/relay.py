@@ -128,9 +128,11 @@ class Relay:
             return
         is_audio = length > FIXED_LENGTH and leg.actions[self.buffer[1]] == AUDIO
         _, timestamp, ssrc = _read_header(self.buffer, 2)  # it is written over when the packet is sent on
-        self.take(leg, length, now_ns, now_ns // 1000)
+        arrived_at = _arrived_at(ancillary)
+        came_us = (time.monotonic_ns() - _waited(arrived_at)) // 1000
+        self.take(leg, length, now_ns, max(came_us, leg.started_us))
         if is_audio:
-            _measure(leg, length, (timestamp, ssrc), _arrived_at(ancillary))
+            _measure(leg, length, (timestamp, ssrc), arrived_at)
 
     def take_backlog(self, leg: Leg, now_ns: int, keep_from_ns: int = 0) -> int | None:
         """Keep what waited in a leg's socket while its worker was lost; return when its first packet came, in us.
@@ -168,7 +170,8 @@ class Relay:
         waited_ns = _waited(arrived_at)
         if waited_ns > STALE_NS:
             leg.forward = None
-        self.take(leg, length, now_ns, max((now_ns - waited_ns) // 1000, leg.started_us))
+        came_us = (time.monotonic_ns() - waited_ns) // 1000
+        self.take(leg, length, now_ns, max(came_us, leg.started_us))
         leg.forward = forward
         if leg.measuring and length > FIXED_LENGTH and leg.actions[data[1]] == AUDIO:
             _, timestamp, ssrc = _read_header(data, 2)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from callrec.media.channel import Message
-from callrec.media.leg import Leg
+from callrec.media.leg import FIRST_WINDOW, Leg
 from callrec.media.relay import Relay, Tell
 from callrec.media.tape import BLOCKED_AFTER_US, GAP_INTERRUPTED, SIDES, Tape
 from callrec.media.writer import (
@@ -176,6 +176,7 @@ class Taping:
         for number, side in self._sides[call].items():
             if (leg := self._legs.get(number)) is not None:
                 self._mark_codecs(tape, leg, side)
+                leg.measure(FIRST_WINDOW)  # the kernel's times, for a recording is placed by its first two seconds
         tape.hold(on=message["held"])
         tape.pause(on=message["paused"])
         self._attach_all(tape)
