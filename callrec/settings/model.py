@@ -132,8 +132,7 @@ class Sip(Section):
     max_calls: Count = Field(default=500, description="Calls at once; beyond it calls get 503, emergency calls never.")
     session_expires: Duration = Field(
         default=timedelta(minutes=30),
-        description="After what time a call counts as dead that neither side has refreshed (RFC 4028); "
-        "it is agreed with each peer that has session timers.",
+        description="After what time a call counts as dead that neither side has refreshed (RFC 4028).",
     )
     min_session_expires: Duration = Field(
         default=timedelta(seconds=90),
