@@ -77,6 +77,9 @@ def _peer_passwords(settings: Settings) -> Iterator[Problem]:
         if bool(peer.username) != (peer.password_file is not None):
             has, lacks = ("username", "password_file") if peer.username else ("password_file", "username")
             yield Problem(("peer", index, has), f"{has} without {lacks}", f"both {has} and {lacks}, or neither")
+        if peer.challenge and not peer.username:
+            found, expected = "true without username", "username and password_file beside it, or false"
+            yield Problem(("peer", index, "challenge"), found, expected)
 
 
 def _tls_names_once(settings: Settings) -> Iterator[Problem]:

@@ -251,8 +251,10 @@ class Peer(Section):
     register_at: SipUriOrEmpty = Field(
         default="",
         alias="register",
-        description="SIP URI of a registrar where we register, so that it sends us its calls: sip:trunk.example, "
-        "or sip:user@trunk.example where the name it knows us by is not username; empty means none.",
+        description="SIP URI of a registrar that sends calls to who registers; its user part is username if absent.",
+    )
+    challenge: Switch = Field(
+        default=False, description="Its calls have to show username and password (401); emergency calls never."
     )
 
 

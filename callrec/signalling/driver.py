@@ -141,6 +141,7 @@ class Driver:
             reply_to_source=self._is_behind_nat,
             on_silence=self.reachability.call_failed,
             credentials=self._credentials_for,
+            challenge=self._wanted_of,
             wake=self.flush,
             max_transactions=settings.max_transactions,
             max_legs=settings.max_legs,
@@ -153,6 +154,10 @@ class Driver:
     def _credentials_for(self, flow: Flow) -> DigestCredentials | None:
         peer = self.peer_of(flow)
         return None if peer is None else self._passwords.get(peer.name)
+
+    def _wanted_of(self, _request: Request, flow: Flow) -> DigestCredentials | None:
+        peer = self.peer_of(flow)
+        return self._passwords.get(peer.name) if peer is not None and peer.challenge else None
 
     def _peer_at(self, address: Address) -> Peer | None:
         return self.peers.match(address)

@@ -45,6 +45,10 @@ def _no_credentials(_flow: Flow) -> Credentials | None:
     return None
 
 
+def _unchallenged(_request: Request, _flow: Flow) -> Credentials | None:
+    return None
+
+
 def _ignore(_flow: Flow, _cause: str) -> None:
     pass
 
@@ -77,6 +81,8 @@ class EndpointProfile:
     """Called when an INVITE of ours got no response at all: where it went, and "timeout" or "transport"."""
     credentials: Callable[[Flow], Credentials | None] = _no_credentials
     """What we answer a challenge with that comes by a flow; None lets the challenge be the answer."""
+    challenge: Callable[[Request, Flow], Credentials | None] = _unchallenged
+    """What an INVITE outside a dialog has to show; None for nothing. Whom `spares` names is never asked (FAIL-1)."""
     contact_user: str = "callrec"
     max_transactions: int = 50_000
     max_legs: int = 10_000

@@ -41,7 +41,7 @@ class Challenge:
         scheme, _, rest = text.strip(" \t").partition(" ")
         if scheme.lower() != "digest":
             raise PeerError(f"found authentication scheme {scheme[:20]!r}, expected Digest")
-        values = _parameters(rest)
+        values = digest_parameters(rest)
         realm, nonce = values.pop("realm", None), values.pop("nonce", None)
         if realm is None or nonce is None:
             raise PeerError("found a Digest challenge without realm or nonce, expected both")
@@ -67,8 +67,12 @@ class Challenge:
         return f"Digest {', '.join(parts)}"
 
 
-def _parameters(text: str) -> dict[str, str]:
-    """Return the auth-params by name in lower case; the first of a name counts."""
+def digest_parameters(text: str) -> dict[str, str]:
+    """Return the auth-params by name in lower case; the first of a name counts.
+
+    Raises:
+        PeerError: where one is malformed.
+    """
     values: dict[str, str] = {}
     position = 0
     while position < len(text):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from callrec.errors import PeerError
-from callrec.sip.admission import DELIVERED, judge_inside, judge_outside, merge_key
+from callrec.sip.admission import DELIVERED, Refusal, judge_inside, judge_outside, merge_key
 from callrec.sip.answering import cseq_taken
 from callrec.sip.building import HeaderPairs
+from callrec.sip.challenging import Challenging
 from callrec.sip.core import echo
 from callrec.sip.dialog import DialogKey, refreshed
 from callrec.sip.events import Address, Flow, InDialogRequest
@@ -37,6 +38,7 @@ class Incoming:
         self._hanging_up = hanging_up
         self._updating = updating
         self._refreshing = refreshing
+        self._challenging = Challenging(core.random)
         self._waiting: dict[str, tuple[Transaction, Leg]] = {}
 
     def on_request(self, request: Request, flow: Flow, now: float) -> None:
@@ -110,7 +112,7 @@ class Incoming:
 
     def _outside(self, transaction: Transaction, request: Request, flow: Flow, now: float) -> None:
         core = self._core
-        refusal = judge_outside(request, core.profile)
+        refusal = self._challenge(request, flow, now) or judge_outside(request, core.profile)
         if refusal is not None:
             core.respond(transaction, refusal.status, now, headers=refusal.headers)
         elif request.method == "OPTIONS":
@@ -120,6 +122,14 @@ class Incoming:
             core.respond(transaction, 503, now, headers=(core.retry_after(),))
         else:
             self._answering.on_invite(transaction, request, flow, now)
+
+    def _challenge(self, request: Request, flow: Flow, now: float) -> Refusal | None:
+        profile = self._core.profile
+        wanted = profile.challenge(request, flow) if request.method == "INVITE" else None
+        if wanted is None or profile.spares(request):
+            return None
+        challenges = self._challenging.judge(request, wanted, now)
+        return None if challenges is None else Refusal(401, challenges)
 
     def _answer_options(self, transaction: Transaction, now: float) -> None:
         core = self._core
