@@ -9,7 +9,7 @@ from callrec.catalogue.values import CallChange
 from callrec.recorder.arrival import dialled_text, profile_of, user_of
 from callrec.recorder.live_call import LiveCall
 from callrec.recorder.passed_headers import Header
-from callrec.settings import Settings
+from callrec.settings import Peer, Settings
 from callrec.sip import reliable, session_timer
 from callrec.sip.message import Request
 
@@ -29,16 +29,18 @@ def session_timer_of(settings: Settings) -> session_timer.Wanted:
     )  # fmt: skip
 
 
-def spares(settings: Settings) -> Callable[[Request], bool]:
-    """Return whether an INVITE is an emergency call of any peer: its session timer costs it nothing (FAIL-1)."""
+def spares(settings: Settings) -> Callable[[Request, Peer], bool]:
+    """Return what says whether an INVITE is an emergency call: neither challenged nor refused for its timer (FAIL-1).
+
+    It is decided as `Arrival` decides it, for the peer it comes from: what another peer's calls would be does not let
+    anybody past a challenge.
+    """
     country = settings.org.country
 
-    def spared(request: Request) -> bool:
-        return any(
-            is_emergency(text, profile_of(peer, country))
-            for peer in settings.peer
-            for text in (dialled_text(request, peer.called_number_source), user_of(request.uri))
-        )
+    def spared(request: Request, peer: Peer) -> bool:
+        profile = profile_of(peer, country)
+        texts = (dialled_text(request, peer.called_number_source), user_of(request.uri))
+        return any(is_emergency(text, profile) for text in texts)
 
     return spared
 

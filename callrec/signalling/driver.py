@@ -64,7 +64,7 @@ def _ready() -> tuple[int, Sequence[tuple[str, str]]]:
     return 200, ()
 
 
-def _spares_nobody(_request: Request) -> bool:
+def _spares_nobody(_request: Request, _peer: Peer) -> bool:
     return False
 
 
@@ -77,8 +77,8 @@ class DriverSettings:
     user_agent: str = "callrec"
     supported: tuple[str, ...] = ()
     session_timer: Wanted = WANTED
-    spares: Callable[[Request], bool] = _spares_nobody
-    """Whether an INVITE is never refused for its session timer."""
+    spares: Callable[[Request, Peer], bool] = _spares_nobody
+    """Whether an INVITE of a peer is never challenged, nor refused for its session timer."""
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     max_transactions: int = 50_000
     max_legs: int = 10_000
@@ -135,7 +135,7 @@ class Driver:
             advertise=self._routes.advertise,
             supported=settings.supported,
             session_timer=settings.session_timer,
-            spares=settings.spares,
+            spares=self._spares,
             options_reply=settings.options_reply,
             route=self._routes.route_in_dialog,
             reply_to_source=self._is_behind_nat,
@@ -158,6 +158,10 @@ class Driver:
     def _wanted_of(self, _request: Request, flow: Flow) -> DigestCredentials | None:
         peer = self.peer_of(flow)
         return self._passwords.get(peer.name) if peer is not None and peer.challenge else None
+
+    def _spares(self, request: Request, flow: Flow) -> bool:
+        peer = self.peer_of(flow)
+        return peer is not None and self._settings.spares(request, peer)
 
     def _peer_at(self, address: Address) -> Peer | None:
         return self.peers.match(address)

@@ -11,6 +11,7 @@ from callrec.sip.session_timer import OPTION, too_short
 
 if TYPE_CHECKING:
     from callrec.sip.core import EndpointProfile
+    from callrec.sip.events import Flow
     from callrec.sip.message import Request, Response
     from callrec.sip.transactions import TransactionKey
 
@@ -46,7 +47,7 @@ def merge_key(request: Request) -> TransactionKey | None:
     return ("merge", request.call_id, from_tag, cseq.number, cseq.method)
 
 
-def judge_outside(request: Request, profile: EndpointProfile) -> Refusal | None:
+def judge_outside(request: Request, flow: Flow, profile: EndpointProfile) -> Refusal | None:
     """Return why a request outside a dialog is not taken, None where it is.
 
     Raises:
@@ -64,7 +65,7 @@ def judge_outside(request: Request, profile: EndpointProfile) -> Refusal | None:
     if refusal is not None or method != "INVITE":
         return refusal
     refusal = judge_body(request) or judge_accept(request) or judge_timer(request, profile)
-    return None if refusal is not None and refusal.status == 422 and profile.spares(request) else refusal
+    return None if refusal is not None and refusal.status == 422 and profile.spares(request, flow) else refusal
 
 
 def _refuse_method(method: str, profile: EndpointProfile) -> Refusal:

@@ -37,7 +37,7 @@ def _never(_flow: Flow) -> bool:
     return False
 
 
-def _spares_nobody(_request: Request) -> bool:
+def _spares_nobody(_request: Request, _flow: Flow) -> bool:
     return False
 
 
@@ -65,8 +65,8 @@ class EndpointProfile:
     """Option tags (RFC 3261 19.2) for Supported; a Require of any other gets 420."""
     session_timer: Wanted = WANTED
     """How long a session lasts that nobody refreshes; counts where `supported` names "timer" (RFC 4028)."""
-    spares: Callable[[Request], bool] = _spares_nobody
-    """Whether an INVITE is never refused for its session timer: an emergency call (FAIL-1)."""
+    spares: Callable[[Request, Flow], bool] = _spares_nobody
+    """Whether an INVITE that comes by a flow is never refused for its session timer: an emergency call (FAIL-1)."""
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     """Status and further headers of the answer to OPTIONS."""
     allow: tuple[str, ...] = ALLOW

@@ -112,7 +112,7 @@ class Incoming:
 
     def _outside(self, transaction: Transaction, request: Request, flow: Flow, now: float) -> None:
         core = self._core
-        refusal = self._challenge(request, flow, now) or judge_outside(request, core.profile)
+        refusal = self._challenge(request, flow, now) or judge_outside(request, flow, core.profile)
         if refusal is not None:
             core.respond(transaction, refusal.status, now, headers=refusal.headers)
         elif request.method == "OPTIONS":
@@ -126,7 +126,7 @@ class Incoming:
     def _challenge(self, request: Request, flow: Flow, now: float) -> Refusal | None:
         profile = self._core.profile
         wanted = profile.challenge(request, flow) if request.method == "INVITE" else None
-        if wanted is None or profile.spares(request):
+        if wanted is None or profile.spares(request, flow):
             return None
         challenges = self._challenging.judge(request, wanted, now)
         return None if challenges is None else Refusal(401, challenges)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from callrec.catalogue.items import identity_document, pack
 from callrec.recorder.arrival import Arrival
+from callrec.recorder.extensions import spares
 from callrec.recorder.new_rows import identity_of
-from callrec.settings import Settings, WithheldNumberPolicy, build
+from callrec.settings import CalledNumberSource, Settings, WithheldNumberPolicy, build
 from callrec.sip.events import Address, Flow, IncomingCall
 from callrec.sip.message import Request, parse_message
 
@@ -127,6 +129,19 @@ def test_bytes_that_are_no_utf_8_cost_no_row() -> None:
     kept = identity_of(request, WithheldNumberPolicy.DROP)
     assert kept.display_name == "J\u00fcrgen"
     assert json.loads(pack(identity_document(kept, None)))["extra"]["session_id"] == "\u00ffx"
+
+
+def test_sip_11_what_would_be_an_emergency_of_another_peer_lets_nobody_past_a_challenge() -> None:
+    """FAIL-1: 999 is spared where the peer itself puts it; the To of one whose Request-URI counts is not looked at."""
+    config = settings()
+    trunk, pbx = config.peer
+    elsewhere = pbx.model_copy(update={"called_number_source": CalledNumberSource.TO})
+    spared = spares(config.model_copy(update={"peer": (trunk, elsewhere)}))
+    urgent = arrival("sip:999@t", config=config).request
+    trick = arrival(f"sip:{DDI}@t", config=config).request
+    trick = replace(trick, headers=trick.headers.replace("To", "<sip:999@t>"))
+    assert [spared(request, trunk) for request in (urgent, trick)] == [True, False]
+    assert spared(trick, elsewhere)
 
 
 def test_a_menu_key_leads_to_its_own_destination() -> None:

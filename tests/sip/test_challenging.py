@@ -18,7 +18,7 @@ URGENT = "sip:999@127.0.0.1:5060"
 
 def wire() -> Wire:
     """Return an endpoint that challenges everybody but those who need help."""
-    return Wire(challenge=lambda _request, _flow: THEM, spares=lambda request: str(request.uri) == URGENT)
+    return Wire(challenge=lambda _request, _flow: THEM, spares=lambda request, _flow: str(request.uri) == URGENT)
 
 
 def challenged(wire: Wire, number: int = 1, **headers: str) -> list[Challenge]:
