@@ -20,6 +20,7 @@ from callrec.recorder.service import _NEEDS_RESTART
 from callrec.sdp.description import MAX_DESCRIPTION, MAX_LINES, MAX_MEDIA
 from callrec.settings import Role
 from callrec.signalling.tcp import TcpLimits
+from callrec.sip.admission import KNOWN_METHODS
 from callrec.sip.dialog import MAX_ROUTES
 from callrec.sip.legs import MAX_BRANCHES
 from callrec.sip.message import MAX_HEADER_LENGTH, MAX_HEADERS, MAX_MESSAGE
@@ -51,6 +52,11 @@ def rows(text: str, columns: int) -> dict[str, list[str]]:
 
 def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def test_sip_15_every_method_of_the_registry_has_its_row() -> None:
+    """Whoever connects a trunk asks method by method."""
+    assert {*KNOWN_METHODS, "any other"} <= rows(page("sip-support.md"), 3).keys()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
