@@ -13,7 +13,7 @@ from callrec.catalogue.values import Part
 from callrec.media import RecordingFailed, Sealed
 from callrec.media import events as media_events
 from callrec.recorder.timeline import HOLD, PAUSED, RECORDED, Timeline
-from callrec.vault.recovery import Recovered, recover_recording
+from callrec.vault.recovery import Recovered, part_numbers, recover_recording
 
 log = logging.getLogger("callrec.recording")
 
@@ -45,6 +45,8 @@ class LiveRecording:
     """Set when the media worker has said that the pause, or its end, is in force."""
     settled: dict[int, Recovered] = field(default_factory=dict)
     """Parts that a lost worker or a failed disk left without an end, made whole up to their last whole segment."""
+    there: set[int] | None = None
+    """Parts of which there is a file, once that was looked at: a worker may be lost before it wrote anything."""
 
     def hold(self, now: float, *, on: bool) -> None:
         """Note that a party holds the other, or does so no more."""
@@ -82,13 +84,16 @@ class LiveRecording:
         """Take up what was left without an end; a disk that does not answer leaves it to the next start."""
         if self.sealed is not None and all(part.sealed for part in self.sealed.parts):
             return
-        work = asyncio.to_thread(recover_recording, self.folder, self.recording_id, self.started_at)
         try:
-            found = await asyncio.wait_for(work, _SETTLE_LIMIT_S)
+            found, self.there = await asyncio.wait_for(asyncio.to_thread(self._take_up), _SETTLE_LIMIT_S)
         except (OSError, TimeoutError) as error:
             log.warning("recording %s: what is left of it is taken up later (%s)", self.recording_id, error)
             return
         self.settled = {part.part: part for part in found}
+
+    def _take_up(self) -> tuple[list[Recovered], set[int]]:
+        found = recover_recording(self.folder, self.recording_id, self.started_at)
+        return found, part_numbers(self.folder, self.recording_id, self.started_at)
 
     def duration_ms(self, now: float) -> int:
         """Return the length of the recording: as sealed, as far as its parts go, else until now."""
@@ -101,7 +106,11 @@ class LiveRecording:
     def parts(self) -> tuple[Part, ...]:
         """Return the files of the recording as the catalogue keeps them."""
         known = self.sealed or self.failed
-        parts = {part.part: self._part(part) for part in (known.parts if known is not None else ())}
+        parts = {
+            part.part: self._part(part)
+            for part in (known.parts if known is not None else ())
+            if part.sealed or self.there is None or part.part in self.there
+        }
         for number, found in self.settled.items():
             if not found.segments:  # a part of which nothing is left is no part
                 parts.pop(number, None)

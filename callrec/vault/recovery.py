@@ -137,6 +137,12 @@ def find_parts(directory: Path, recording_id: str, started_at: datetime) -> list
     return parts_in(directory / started_at.strftime(_DATE_FOLDER), recording_id)
 
 
+def part_numbers(directory: Path, recording_id: str, started_at: datetime) -> set[int]:
+    """Return the numbers of the parts of a recording of which there is a file."""
+    matches = (_NAME.fullmatch(path.name) for path in find_parts(directory, recording_id, started_at))
+    return {int(match[2]) for match in matches if match is not None}
+
+
 def parts_in(folder: Path, recording_id: str) -> list[Path]:
     """Return the paths of all parts of a recording in a folder, in order."""
     found: dict[int, Path] = {}
