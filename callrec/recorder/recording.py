@@ -109,7 +109,7 @@ class LiveRecording:
         parts = {
             part.part: self._part(part)
             for part in (known.parts if known is not None else ())
-            if part.sealed or self.there is None or part.part in self.there
+            if part.sealed or part.segments or self.there is None or part.part in self.there
         }
         for number, found in self.settled.items():
             if not found.segments:  # a part of which nothing is left is no part
