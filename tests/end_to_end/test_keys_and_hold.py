@@ -88,7 +88,7 @@ def test_opt_out_after_connect(waiting_room: House) -> None:
 
 def test_opt_out_by_info(waiting_room: House) -> None:
     """NOT-17: a phone without RFC 4733 declines by INFO; both keys reach the desk as they came, and go back as well."""
-    talk = waiting_room.connect("+447700900405")
+    talk = waiting_room.connect("+447700900409")
     talk.talk(0.5)
     for digit in "*9":
         body = f"Signal={digit}\r\nDuration=160\r\n".encode()
