@@ -95,10 +95,12 @@ class Caller(threading.Thread):
             self.error = error
 
     def _give_up(self) -> None:
-        """Put the receiver down, as somebody does with whom nothing works: what is up must not stay up."""
-        if self.talk.out.ended is None and self.talk.out.remote_session is not None:
+        """Put the receiver down, as somebody does with whom nothing works; 999 would ring until then (FAIL-1)."""
+        call = self.talk.out
+        if call.ended is None:
+            answered = any(response.status >= 200 for response in call.responses)
             with contextlib.suppress(LineError, OSError):
-                self.talk.out.hang_up()
+                call.hang_up() if answered else call.cancel()
 
     def _behave(self) -> None:
         call = self.talk.out
