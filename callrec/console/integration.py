@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from importlib.resources import files
 from ipaddress import ip_address
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING
 from callrec.errors import ExitCode, OperatorError
 from callrec.settings import PeerRole, Transport
 from callrec.settings.values import bracketed, split_host_port
+from callrec.signalling.sockets import route_local
+from callrec.sip.dialog import DEFAULT_PORT
 from callrec.sip.uri import Uri
 
 if TYPE_CHECKING:
     from callrec.settings import Peer, Settings
-
-_SIP_PORT = 5060
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,7 @@ def integration(
     inside = _place_of(settings, _the_peer(settings, PeerRole.PBX, pbx))
     outside = _place_of(settings, _the_peer(settings, PeerRole.TRUNK, trunk))
     ours = _own_place(settings, inside.host)
-    proxy = _read_edge(edge) if edge else Place(ours.host, _SIP_PORT)
+    proxy = _read_edge(edge) if edge else Place(ours.host, DEFAULT_PORT)
     names = {
         "organisation": settings.org.name,
         "callrec": str(ours),
@@ -76,7 +75,7 @@ def _the_peer(settings: Settings, role: PeerRole, name: str | None) -> Peer:
 def _place_of(settings: Settings, peer: Peer) -> Place:
     """Return where a peer hears SIP: a route's destination that is its own, else its first address."""
     places = [
-        Place(uri.host, uri.port or _SIP_PORT)
+        Place(uri.host, uri.port or DEFAULT_PORT)
         for route in settings.route
         for uri in map(Uri.parse, route.destination)
         if any(_is_at(address.network, uri.host) or address.name == uri.host for address in peer.addresses)
@@ -85,9 +84,9 @@ def _place_of(settings: Settings, peer: Peer) -> Place:
         return places[0]
     for address in peer.addresses:
         if address.name:
-            return Place(address.name, address.port or _SIP_PORT)
+            return Place(address.name, address.port or DEFAULT_PORT)
         if address.network is not None and address.network.prefixlen == address.network.max_prefixlen:
-            return Place(str(address.network.network_address), address.port or _SIP_PORT)
+            return Place(str(address.network.network_address), address.port or DEFAULT_PORT)
     message = f"peer {peer.name} has no single address; add it to its `addresses`, beside the networks"
     raise OperatorError(message, exit_code=ExitCode.USAGE)
 
@@ -107,9 +106,7 @@ def _own_place(settings: Settings, far: str) -> Place:
     if not ip_address(place.host).is_unspecified:
         return Place(place.host, place.port)
     try:
-        with socket.socket(socket.AF_INET6 if ":" in far else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect((far, 9))
-            return Place(str(probe.getsockname()[0]), place.port)
+        return Place(route_local(far), place.port)
     except OSError:
         message = f"no route leads to {far}: set [sip] advertise to the address at which it reaches this machine"
         raise OperatorError(message, exit_code=ExitCode.CONFIGURATION) from None
@@ -120,4 +117,4 @@ def _read_edge(text: str) -> Place:
         host, port = split_host_port(text)
     except ValueError as error:
         raise OperatorError(f"--edge {text}: expected {error}", exit_code=ExitCode.USAGE) from None
-    return Place(host, port or _SIP_PORT)
+    return Place(host, port or DEFAULT_PORT)

@@ -20,13 +20,14 @@ from callrec.console.findings import Finding, Patient
 from callrec.errors import OperatorError
 from callrec.settings import Transport
 from callrec.settings.values import bracketed
+from callrec.signalling.sockets import family_of, route_local
+from callrec.sip.dialog import DEFAULT_PORT, is_literal
 
 if TYPE_CHECKING:
     from callrec.settings import Peer, Settings
 
 _ANSWER_S = 1.0
 """How long a peer may take to answer OPTIONS; RFC 3261's T1 is half of it."""
-_SIP_PORT = 5060
 _RTP_PACKETS, _RTP_STEP_S = 50, 0.01
 _EXPIRES_SOON = timedelta(days=21)
 """Certificates of ACME are renewed 30 days before their end: one that has less than 21 was not."""
@@ -73,7 +74,7 @@ def _places(settings: Settings) -> Iterator[_Place]:
             network = address.network
             if network is not None and network.prefixlen == network.max_prefixlen:
                 host = str(network.network_address)
-                yield _Place(peer.name, host, ports.get(host, address.port or _SIP_PORT))
+                yield _Place(peer.name, host, ports.get(host, address.port or DEFAULT_PORT))
 
 
 def _host_of(uri: str) -> tuple[str, int]:
@@ -81,7 +82,7 @@ def _host_of(uri: str) -> tuple[str, int]:
     from callrec.sip.uri import Uri  # noqa: PLC0415  only the doctor reads URIs
 
     read = Uri.parse(uri)
-    return read.host, read.port or _SIP_PORT
+    return read.host, read.port or DEFAULT_PORT
 
 
 def _ask_all(places: list[_Place]) -> dict[_Place, float | str]:
@@ -107,7 +108,7 @@ def _ask_all(places: list[_Place]) -> dict[_Place, float | str]:
 
 
 def _ask(place: _Place) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in place.host else socket.AF_INET, socket.SOCK_DGRAM)
+    made = socket.socket(family_of(place.host), socket.SOCK_DGRAM)
     try:
         made.connect((place.host, place.port))
         host, port, *_ = made.getsockname()
@@ -165,16 +166,10 @@ def _own_address(settings: Settings) -> str:
     """Return the address by which packets leave for the first peer, else the first place where SIP is heard."""
     for place in _places(settings):
         try:
-            return _local_for(place.host)
+            return route_local(place.host)
         except OSError:
             continue
     return settings.sip.listen[0].host
-
-
-def _local_for(host: str) -> str:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((host, 9))
-        return str(probe.getsockname()[0])
 
 
 def _loop(host: str, ports: range) -> tuple[int, float]:
@@ -202,7 +197,7 @@ def _loop(host: str, ports: range) -> tuple[int, float]:
 
 
 def _free_port(host: str, ports: range) -> socket.socket:
-    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    made = socket.socket(family_of(host), socket.SOCK_DGRAM)
     error = OSError(0, "all ports of [rtp] ports are in use")
     for port in ports[::2]:
         try:
@@ -225,7 +220,7 @@ def address_findings(patient: Patient) -> Iterator[Finding]:
         if place is None:
             continue
         try:
-            ours = _local_for(place.host)
+            ours = route_local(place.host)
         except OSError as error:
             yield Finding("addresses", "failed", f"no route leads to {place.host} ({error.strerror})", "ip route")
             continue
@@ -245,7 +240,7 @@ def name_findings(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     names = {address.name for peer in settings.peer for address in peer.addresses if address.name}
     names |= {_host_of(uri)[0] for route in settings.route for uri in route.destination}
-    for name in sorted(name for name in names if name and not _is_address(name)):
+    for name in sorted(name for name in names if name and not is_literal(name)):
         try:
             found = {str(answer[4][0]) for answer in socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)}
         except OSError as error:
@@ -253,14 +248,6 @@ def name_findings(patient: Patient) -> Iterator[Finding]:
             yield Finding("names", "failed", f"{name} is not found ({error.strerror})", mend)
         else:
             yield Finding("names", "ok", f"{name} is {', '.join(sorted(found))}")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def certificate_findings(patient: Patient) -> Iterator[Finding]:

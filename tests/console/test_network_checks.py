@@ -119,7 +119,7 @@ def test_sip_13_a_private_address_is_not_told_to_a_public_peer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str, state: str
 ) -> None:
     """Behind NAT the public address must be configured, in SIP and in SDP."""
-    monkeypatch.setattr(network_checks, "_local_for", lambda _: "10.0.0.5")
+    monkeypatch.setattr(network_checks, "route_local", lambda _: "10.0.0.5")
     found = only(address_findings(patient(tmp_path, more + pbx("9.9.9.9"))))
     assert found.state == state
     assert ("behind NAT" in found.found) == (state == "warning")
