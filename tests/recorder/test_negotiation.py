@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
+
 from callrec.calls.inputs import Side
 from callrec.recorder import negotiation
 from callrec.recorder.codec_memory import CodecMemory
 from callrec.recorder.leg import Leg
-from callrec.recorder.passed_headers import passed_headers
+from callrec.recorder.passed_headers import passed_back, passed_headers, passed_in_dialog
 from callrec.sdp import Direction, SessionDescription, audio_of
 from callrec.sip.events import Address
 
@@ -97,6 +101,7 @@ def test_other_streams_are_refused_and_keep_their_place() -> None:
     assert [(stream.kind, stream.port) for stream in media] == [("audio", 10002), ("video", 0)]
 
 
+Passed = Callable[..., tuple[tuple[str, str], ...]]
 HEADERS = (
     ("Via", "SIP/2.0/UDP x"),
     ("P-Asserted-Identity", "<sip:+441632960001@t>"),
@@ -117,6 +122,16 @@ def test_sip_14_an_asserted_identity_stays_inside_the_trust_domain() -> None:
     """RFC 3325 7: towards an untrusted side, PAI goes where privacy was asked for."""
     names = [name for name, _ in passed_headers(HEADERS, trusted=False)]
     assert names == ["Privacy", "Diversion"]
+
+
+@pytest.mark.parametrize("passed", [passed_back, passed_in_dialog])
+def test_sip_14_nor_does_it_leave_in_a_response_or_a_new_offer(passed: Passed) -> None:
+    """RFC 3325 7: whoever asked for privacy has it in every message; who did not is named to anybody."""
+    identity = ("P-Asserted-Identity", "<sip:+441632960001@t>")
+    secret = [identity, ("Privacy", "id"), ("X-Account", "7"), ("Via", "SIP/2.0/UDP x")]
+    assert [name for name, _ in passed(secret, trusted=True)] == ["P-Asserted-Identity", "Privacy", "X-Account"]
+    assert [name for name, _ in passed(secret, trusted=False)] == ["Privacy"]
+    assert passed([identity, ("Privacy", "none")], trusted=False) == (identity, ("Privacy", "none"))
 
 
 def answered(offer: bytes, *, wideband: bool = False, playable: tuple[str, ...] | None = None) -> tuple[Leg, bytes]:
