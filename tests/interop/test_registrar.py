@@ -11,7 +11,7 @@ import pytest
 from tests.support.ports import free_port
 from tests.support.processes import Program, program, wait_until
 from tests.support.recorder import TRUNK, Plan, Recorder
-from tests.support.sipp import Sipp, SippRun
+from tests.support.sipp_steps import attempt, play
 
 pytestmark = pytest.mark.peer
 
@@ -59,42 +59,6 @@ from = "trunk"
 called = "02079460811"
 destination = "sip:{REGISTRAR}:{{port}}"
 """
-CALLER = """<?xml version="1.0" encoding="UTF-8"?>
-<scenario name="a caller who finds it busy">
-  <send retrans="500"><![CDATA[
-      INVITE sip:[service]@[remote_ip]:[remote_port] SIP/2.0
-      Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-      Max-Forwards: 70
-      From: <sip:07700900811@[local_ip]>;tag=[pid]
-      To: <sip:[service]@[remote_ip]>
-      Call-ID: [call_id]
-      CSeq: 1 INVITE
-      Contact: <sip:[local_ip]:[local_port]>
-      Content-Type: application/sdp
-      Content-Length: [len]
-
-      v=0
-      o=sipp 1 1 IN IP[local_ip_type] [local_ip]
-      s=-
-      c=IN IP[media_ip_type] [media_ip]
-      t=0 0
-      m=audio [media_port] RTP/AVP 8
-
-  ]]></send>
-  <recv response="100" optional="true"/>
-  <recv response="486"/>
-  <send><![CDATA[
-      ACK sip:[service]@[remote_ip]:[remote_port] SIP/2.0
-      [last_Via:]
-      [last_From:]
-      [last_To:]
-      Call-ID: [call_id]
-      CSeq: 1 ACK
-      Content-Length: 0
-
-  ]]></send>
-</scenario>
-"""
 
 
 @dataclass
@@ -132,11 +96,7 @@ def test_sip_11_callrec_registers_calls_and_leaves_with_its_password(trunk: Trun
     """RFC 3261 10.2 and 22: REGISTER and INVITE are challenged and answered; at the end the registration is undone."""
     trunk.says("registered callrec for 3600 s")
     assert trunk.recorder.status_now()["problems"] == []
-    (tmp_path / "busy_caller.xml").write_text(CALLER)
-    run = SippRun("busy_caller", TRUNK, service="02079460811", folder=tmp_path, timeout_s=20)
-    caller = Sipp(run, tmp_path / "caller", trunk.recorder.sip)
-    with caller.start():
-        caller.finish()
+    play(trunk.recorder.sip, tmp_path, TRUNK, "02079460811", attempt("07700900811", "486"))
     trunk.says("called by callrec")
     trunk.recorder.stop()
     trunk.says("registered callrec for 0 s")
