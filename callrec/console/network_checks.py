@@ -18,13 +18,17 @@ from typing import TYPE_CHECKING
 
 from callrec.console.findings import Finding, Patient
 from callrec.errors import OperatorError
-from callrec.settings import Transport
+from callrec.rtp import RtpPacket
 from callrec.settings.values import bracketed
+from callrec.signalling.certificates import expires_at
 from callrec.signalling.sockets import family_of, route_local
 from callrec.sip.dialog import DEFAULT_PORT, is_literal
+from callrec.sip.headers import Headers
+from callrec.sip.message import Request
+from callrec.sip.uri import Uri
 
 if TYPE_CHECKING:
-    from callrec.settings import Peer, Settings
+    from callrec.settings import Settings
 
 _ANSWER_S = 1.0
 """How long a peer may take to answer OPTIONS; RFC 3261's T1 is half of it."""
@@ -44,8 +48,7 @@ class _Place:
 
 def peer_findings(patient: Patient) -> Iterator[Finding]:
     """Ask every peer that has an address of its own by OPTIONS, all at once (RFC 3261 11)."""
-    udp = {peer.name for peer in patient.settings.peer if _is_asked(peer)}
-    places = [place for place in _places(patient.settings) if place.peer in udp]
+    places = list(_places(patient.settings, asked=True))
     answers = _ask_all(places)
     for place in places:
         where, answer = f"{place.peer} at {bracketed(place.host)}:{place.port}", answers.get(place)
@@ -57,32 +60,31 @@ def peer_findings(patient: Patient) -> Iterator[Finding]:
         yield Finding("peers", "warning", f"{where}: {why}", mend)
 
 
-def _is_asked(peer: Peer) -> bool:
-    transport = getattr(peer, "transport", None)
-    return transport is None or transport == Transport.UDP
+def _places(settings: Settings, *, asked: bool = False) -> Iterator[_Place]:
+    """Return where peers listen, as far as it is known: a destination on a peer's host, else its address.
 
-
-def _places(settings: Settings) -> Iterator[_Place]:
-    """Return where peers listen, as far as it is known: a destination on a peer's host, else its address."""
-    ports: dict[str, int] = {}
-    for route in settings.route:
-        for uri in route.destination:
-            host, port = _host_of(uri)
-            ports.setdefault(host, port)
+    `asked`: only those that can be asked over UDP; not one to which calls go by TCP or TLS.
+    """
+    destinations = {uri.host: uri for uri in reversed(_destinations(settings))}
     for peer in settings.peer:
         for address in peer.addresses:
             network = address.network
-            if network is not None and network.prefixlen == network.max_prefixlen:
-                host = str(network.network_address)
-                yield _Place(peer.name, host, ports.get(host, address.port or DEFAULT_PORT))
+            if network is None or network.prefixlen < network.max_prefixlen:
+                continue
+            host = str(network.network_address)
+            uri = destinations.get(host)
+            if not asked or uri is None or _is_udp(uri):
+                port = (uri.port if uri is not None else address.port) or DEFAULT_PORT
+                yield _Place(peer.name, host, port)
 
 
-def _host_of(uri: str) -> tuple[str, int]:
-    """Return host and port of a SIP URI of the configuration."""
-    from callrec.sip.uri import Uri  # noqa: PLC0415  only the doctor reads URIs
+def _destinations(settings: Settings) -> list[Uri]:
+    """Return where calls go, in the order of the routes."""
+    return [Uri.parse(text) for route in settings.route for text in route.destination]
 
-    read = Uri.parse(uri)
-    return read.host, read.port or DEFAULT_PORT
+
+def _is_udp(uri: Uri) -> bool:
+    return uri.scheme == "sip" and (uri.parameter("transport") or "udp").lower() == "udp"
 
 
 def _ask_all(places: list[_Place]) -> dict[_Place, float | str]:
@@ -121,10 +123,6 @@ def _ask(place: _Place) -> socket.socket:
 
 
 def _options(place: _Place, ours: str) -> bytes:
-    from callrec.sip.headers import Headers  # noqa: PLC0415  as above
-    from callrec.sip.message import Request  # noqa: PLC0415  as above
-    from callrec.sip.uri import Uri  # noqa: PLC0415  as above
-
     mark = os.urandom(8).hex()
     uri = f"sip:{bracketed(place.host)}:{place.port}"
     headers = Headers([
@@ -178,8 +176,6 @@ def _loop(host: str, ports: range) -> tuple[int, float]:
     Raises:
         OSError: if there are no two free ports.
     """
-    from callrec.rtp import RtpPacket  # noqa: PLC0415  as above
-
     with _free_port(host, ports) as sender, _free_port(host, ports) as receiver:
         receiver.settimeout(0.5)
         arrived, slowest = 0, 0.0
@@ -239,7 +235,7 @@ def name_findings(patient: Patient) -> Iterator[Finding]:
     """Look up every name of the configuration that calls depend on."""
     settings = patient.settings
     names = {address.name for peer in settings.peer for address in peer.addresses if address.name}
-    names |= {_host_of(uri)[0] for route in settings.route for uri in route.destination}
+    names |= {uri.host for uri in _destinations(settings)}
     for name in sorted(name for name in names if name and not is_literal(name)):
         try:
             found = {str(answer[4][0]) for answer in socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)}
@@ -255,8 +251,6 @@ def certificate_findings(patient: Patient) -> Iterator[Finding]:
     path = patient.settings.sip.tls_certificate_file
     if path is None:
         return
-    from callrec.signalling.certificates import expires_at  # noqa: PLC0415  as above
-
     mend = f"openssl x509 -noout -dates -in {path}   # renew it, then systemctl reload callrec"
     try:
         end = expires_at(path)

@@ -96,6 +96,12 @@ def test_a_network_of_peers_is_not_scanned(tmp_path: Path) -> None:
     assert list(peer_findings(patient(tmp_path, pbx("127.0.0.0/24")))) == []
 
 
+@pytest.mark.parametrize("destination", ["sip:127.0.0.1:5061;transport=tls", "sip:127.0.0.1;transport=tcp"])
+def test_a_peer_that_is_called_by_tcp_or_tls_is_not_missed_over_udp(tmp_path: Path, destination: str) -> None:
+    """It may listen nowhere else: silence over UDP says nothing of it."""
+    assert list(peer_findings(patient(tmp_path, pbx("127.0.0.1", destination=destination)))) == []
+
+
 def test_rtp_sent_to_ourselves_arrives(tmp_path: Path) -> None:
     """Fifty packets, counted; an address that is not ours is named with the command that shows ours."""
     well = only(rtp_findings(patient(tmp_path, pbx("127.0.0.1"))))
