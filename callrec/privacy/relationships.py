@@ -219,11 +219,6 @@ class Relationships:
         """Return the keyed hashes of every number a party holds or held."""
         return sorted({row.lookup for row in await self._parties.reader.numbers_of((party_id,))})
 
-    async def spans_of(self, party_id: str) -> list[tuple[str, Span]]:
-        """Return every number of a party in E.164, with the time in which it was its."""
-        party = (await self._parties.by_ids((party_id,))).get(party_id)
-        return [] if party is None else await self._spans(party)
-
     async def refs(self, party_ids: Collection[str]) -> dict[str, str]:
         """Return what people call parties; one that is erased is left out."""
         return await self._stores.catalogue.refs.of(party_ids)

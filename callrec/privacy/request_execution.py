@@ -60,14 +60,6 @@ class LiveCalls(Protocol):
         ...
 
 
-class NoLiveCalls:
-    """Where nothing is going on."""
-
-    def stop(self, call_ids: Sequence[str], *, discard: bool) -> None:
-        """Stop nothing."""
-        del call_ids, discard
-
-
 BeyondUseUntil = Callable[[datetime, ZoneInfo], date | None]
 """When the last copy of the keys from before an erasure is gone; None if there is none."""
 
