@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from callrec.clock import Clock, SystemClock
 from callrec.errors import OperatorError
 from callrec.identifiers import new_id
-from callrec.signalling.certificates import Credentials, TlsFiles
+from callrec.signalling.certificates import TlsFiles
 from callrec.signalling.counters import Counters
 from callrec.signalling.hooks import Hooks
 from callrec.signalling.passwords import read_passwords
@@ -21,10 +21,8 @@ from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.reachability import Reachability
 from callrec.signalling.registrations import Registrations
 from callrec.signalling.routes import Routes
-from callrec.signalling.sockets import Listening, read_listening
-from callrec.signalling.tcp import TcpLimits, TcpTransport
-from callrec.signalling.tls import TlsTransport
-from callrec.signalling.udp import UdpListener
+from callrec.signalling.tcp import TcpLimits
+from callrec.signalling.transports import Transports
 from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
 from callrec.sip.events import Address, Event, Flow, Replied
 from callrec.sip.framing import is_keep_alive
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from callrec.identifiers import RandomBytes
     from callrec.settings import Peer
     from callrec.signalling.peers import Peers
+    from callrec.signalling.sockets import Listening
     from callrec.sip.digest_answer import Credentials as DigestCredentials
     from callrec.sip.message import Request
     from callrec.sip.registration import Register
@@ -108,19 +107,15 @@ class Driver:
         self.counters = Counters()
         self._tasks = Tasks("signalling")
         self._passwords = read_passwords(peers)
-        self._routes = Routes(peers, settings.advertise, self._clock.monotonic)
+        hooks = Hooks(self._is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic)
+        self._transports = Transports(self.counters, self._tasks, hooks, settings.tcp, lambda: self.peers)
+        self._routes = Routes(peers, settings.advertise, self._clock.monotonic, self._transports.places)
         self._destinations: Sequence[Uri] = ()
         self.reachability = Reachability(
-            self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic, self._fault_of
+            self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic, self._transports.fault_of
         )
         self.endpoint = Endpoint(self._profile(), random)
         self.registrations = Registrations(self.resolve, self._register, self._tasks, random, self._clock.monotonic)
-        self._hooks = Hooks(
-            self._routes.is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic
-        )
-        self._tcp = TcpTransport(self.counters, self._tasks, self._hooks, settings.tcp)
-        self._tls = TlsTransport(self.counters, self._tasks, self._hooks, settings.tcp, peers=lambda: self.peers)
-        self._udp: dict[object, UdpListener] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._planned: asyncio.Handle | None = None
         self._in_round = False
@@ -166,8 +161,8 @@ class Driver:
     def _peer_at(self, address: Address) -> Peer | None:
         return self.peers.match(address)
 
-    def _fault_of(self, flow: Flow) -> str | None:
-        return self._tls.faults.get(flow.remote) if flow.transport == "tls" else None
+    def _is_known(self, address: Address) -> bool:
+        return self._routes.is_known(address)
 
     def _register(self, flow: Flow, register: Register, token: str) -> None:
         self.endpoint.register(flow, register, token, self._clock.monotonic())
@@ -187,32 +182,15 @@ class Driver:
             async with asyncio.timeout(NAMES_AT_START_S):
                 await self.peers.look_up()
         try:
-            self._bind()
+            self._transports.bind(self._settings.listen, self._settings.tls)
         except BaseException:
             await self.stop()
             raise
-        for listener in self._udp.values():
-            listener.start()
-        await self._tcp.start()
-        await self._tls.start()
+        await self._transports.start()
         self.registrations.replace(self.peers)
         self._tasks.start("sweep", self._sweep())
         self._tasks.start("names", self._look_up())
         self.flush()
-
-    def _bind(self) -> None:
-        for text in self._settings.listen:
-            place = read_listening(text)
-            if place.transport == "udp":
-                listener = UdpListener(place, self.counters, self._hooks)
-                self._udp[listener.address] = listener
-                address = listener.address
-            elif place.transport == "tcp":
-                address = self._tcp.bind(place)
-            else:
-                self.reload_certificates()
-                address = self._tls.bind(place)
-            self._routes.places.append(Listening(place.transport, address))
 
     async def stop(self) -> None:
         """Leave where we are registered, send what is waiting, close every socket, end every task."""
@@ -222,17 +200,13 @@ class Driver:
             if planned is not None:
                 planned.cancel()
         self._timer = self._planned = None
-        for listener in self._udp.values():
-            listener.close()
-        self._udp.clear()
-        await self._tcp.stop()
-        await self._tls.stop()
+        await self._transports.stop()
         await self._tasks.stop()
 
     @property
     def listening(self) -> tuple[Listening, ...]:
         """Where we listen, with the ports that were given out for port 0."""
-        return tuple(self._routes.places)
+        return tuple(self._transports.places)
 
     # What a user needs beside the endpoint.
 
@@ -253,23 +227,23 @@ class Driver:
         Raises:
             OperatorError: exit 78 where one cannot be used.
         """
-        self._tls.credentials = Credentials.load(self._settings.tls)
+        self._transports.reload(self._settings.tls)
 
     @property
     def uses_tls(self) -> bool:
         """Whether a place of `sip.listen` is one of TLS."""
-        return any(place.transport == "tls" for place in self._routes.places)
+        return self._transports.uses_tls
 
     def watch(self, destinations: Iterable[str]) -> None:
         """Say where calls go, so that the peers among these that are to be asked by OPTIONS are asked."""
         self._destinations = tuple(Uri.parse(text) for text in dict.fromkeys(destinations))
-        if self._routes.places:  # else `start` does it
+        if self._transports.places:  # else `start` does it
             self._tasks.start("destinations", self._find_destinations())
 
     def peer_of(self, flow: Flow) -> Peer | None:
         """Return the peer at the far end of a flow: over TLS by its certificate where it is known by that."""
         if flow.transport == "tls":
-            return self.peers.identify(flow.remote, self._tls.names_of(flow))
+            return self.peers.identify(flow.remote, self._transports.names_of(flow))
         return self.peers.match(flow.remote)
 
     async def resolve(self, uri: Uri) -> Flow:
@@ -280,8 +254,7 @@ class Driver:
             OSError: where the name cannot be found.
         """
         flow = await self._routes.resolve(uri)
-        if flow.transport == "tls":
-            self._tls.expect(flow.remote, uri.host)
+        self._transports.expect(flow, uri.host)
         return flow
 
     def is_ours(self, host: str, port: int) -> bool:
@@ -304,7 +277,7 @@ class Driver:
     @property
     def connections(self) -> int:
         """How many TCP and TLS connections live."""
-        return len(self._tcp) + len(self._tls)
+        return self._transports.connections
 
     def flush(self) -> None:
         """Plan a round for the next turn of the loop; many calls make one."""
@@ -379,14 +352,7 @@ class Driver:
         for data, flow in outgoing:
             if self.tap is not None:
                 self.tap(data, flow, sent=True)
-            if flow.transport == "udp":
-                listener = self._udp.get(flow.local)
-                if listener is not None:
-                    listener.send(data, flow)
-                else:
-                    self.counters.send_failed += 1
-            else:
-                (self._tls if flow.transport == "tls" else self._tcp).send(data, flow)
+            self._transports.send(data, flow)
         return bool(outgoing)
 
     def _arm(self) -> None:
@@ -421,8 +387,7 @@ class Driver:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            self._tcp.sweep(self._clock.monotonic())
-            self._tls.sweep(self._clock.monotonic())
+            self._transports.sweep(self._clock.monotonic())
             self.reachability.look()
             self.registrations.look()
 

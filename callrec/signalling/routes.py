@@ -28,7 +28,8 @@ class Routes:
     advertised: str
     """`sip.advertise`: our address in Via and Contact; "" is that of the route to the peer."""
     now: Callable[[], float]
-    places: list[Listening] = field(default_factory=list)
+    places: list[Listening]
+    """Where we listen; filled while sockets are bound."""
     _names: dict[str, tuple[float, str]] = field(default_factory=dict)
     _locals: dict[str, str] = field(default_factory=dict)
     _destinations: dict[str, None] = field(default_factory=dict)

@@ -16,9 +16,8 @@ UDP, TCP, UDP6 = Address("127.0.0.1", 5060), Address("127.0.0.1", 5061), Address
 
 
 def routes(*places: Listening, advertised: str = "") -> Routes:
-    made = Routes(Peers([peer("pbx", "127.0.0.0/8")]), advertised, lambda: 0.0)
-    made.places += places or (Listening("udp", UDP), Listening("tcp", TCP), Listening("udp", UDP6))
-    return made
+    listening = places or (Listening("udp", UDP), Listening("tcp", TCP), Listening("udp", UDP6))
+    return Routes(Peers([peer("pbx", "127.0.0.0/8")]), advertised, lambda: 0.0, list(listening))
 
 
 @pytest.mark.parametrize(

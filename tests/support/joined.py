@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from callrec.signalling import Driver, DriverSettings, Peers
-from callrec.signalling.sockets import Listening
 from callrec.sip.events import Address, Event, Flow
 from callrec.sip.message import Request, Response, parse_message
 from callrec.sip.uri import Uri
@@ -88,8 +87,7 @@ class JoinedDriver(Driver):
         super().__init__(DriverSettings([], **settings), peers, on_event, clock=LoopClock(), random=secrets.token_bytes)
         self.address = Address(host, 5060)
         self._wire = wire
-        self._udp[self.address] = self  # type: ignore[assignment] - it has the one method that is used
-        self._routes.places.append(Listening("udp", self.address))
+        self._transports.add_datagrams(self.address, self)
         self.resolving: Callable[[Uri], float] = lambda _uri: 0.0
         """Seconds that finding a destination takes; it may raise what a look-up raises."""
         wire.join(self)
