@@ -15,8 +15,9 @@ from callrec.settings.choices import (
 )
 from callrec.settings.explain import Explained, as_toml, explain
 from callrec.settings.load import build, load
-from callrec.settings.model import CaptureRule, Menu, Mqtt, Peer, RetentionClass, Route, Settings
+from callrec.settings.model import CaptureRule, Menu, Mqtt, RetentionClass, Settings
 from callrec.settings.origin import EnvironmentOrigin, FileOrigin, NamedOrigin, Origin, Origins
+from callrec.settings.signalling import Peer, Route
 from callrec.settings.values import BrokerUrl, ByteSize, CalendarPeriod, Listen, PeerAddress, Transport
 
 __all__ = [

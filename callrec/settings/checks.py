@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from ipaddress import ip_address
 
 from callrec.settings.choices import LawfulBasis, RetentionStart, Srtp
-from callrec.settings.model import Peer, Settings
+from callrec.settings.model import Settings
 from callrec.settings.origin import KeyPath
+from callrec.settings.signalling import Peer
 from callrec.settings.values import CalendarPeriod, Transport, write_duration
 
 LEAST_SESSION, LONGEST_SESSION = timedelta(seconds=90), timedelta(hours=24)
