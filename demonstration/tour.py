@@ -223,10 +223,15 @@ class Tour:
         self._wait_ended(1)
 
     def call_by_sipp(self) -> None:
+        self.stage.step("A second caller: SIPp, as the trunk of another carrier, A-law")
+        self._call_by_sipp()
+        self.stage.tell(f"{SIPP_CALLER} called, heard the notice, spoke to the desk and hung up")
+
+    def _call_by_sipp(self) -> None:
+        before = len(self.json("find")["items"])
         sipp = find_program("sipp")
         if sipp is None:
             raise DemoError("sipp is missing; ./demo installs it (sip-tester)")
-        self.stage.step("A second caller: SIPp, as the trunk of another carrier, A-law")
         audio = STATE / "caller.alaw"
         with wave.open(str(HERE / "voices" / "caller.wav")) as voice:
             audio.write_bytes(g711.encode(g711.PCMA, voice.readframes(voice.getnframes())))
@@ -239,8 +244,7 @@ class Tour:
         (STATE / "sipp.log").write_text(done.stdout + done.stderr)
         if done.returncode != 0:
             raise DemoError(f"SIPp ended with {done.returncode}; its log: {STATE / 'sipp.log'}")
-        self.stage.tell(f"{SIPP_CALLER} called, heard the notice, spoke to the desk and hung up")
-        self._wait_ended(2)
+        self._wait_ended(before + 1)
 
     def show_events(self) -> None:
         self.stage.step("The events: stored with the calls, numbered without a gap, no telephone number in them")
@@ -259,6 +263,8 @@ class Tour:
         call_id: str = items[0]["call_id"]
         self.stage.step("Play it: left the caller, right the desk")
         self.callrec("play", call_id[:8])
+        self.stage.step("What the caller's side and ours said to each other in SIP, and how the voice arrived")
+        self.callrec("trace", call_id[:8])
         return call_id
 
     def export(self, call_id: str) -> None:
@@ -317,6 +323,11 @@ class Tour:
         self.callrec("request", "certificate", *files)
         if items := self.json("find")["items"]:
             raise DemoError(f"find still lists {items}")
+
+    def leave_a_call(self) -> str:
+        self._call_by_sipp()
+        call_id: str = self.json("find")["items"][0]["call_id"]
+        return call_id
 
     # -- what the steps use
 
@@ -438,10 +449,13 @@ def guide(tour: Tour) -> None:
 
 
 def stay(tour: Tour) -> None:
-    """Leave everything running until Ctrl-C."""
+    """Leave everything running until Ctrl-C, with a call to look at."""
+    tour.stage.tell("One more call, which nobody deletes:")
+    call = tour.leave_a_call()[:8]
     config = tour.configuration.relative_to(ROOT)
     tour.stage.tell("Everything keeps running until Ctrl-C. In another terminal:")
-    for words in ("find", "status", "events tail --follow", "--help"):
+    looks = (f"{verb} {call}" for verb in ("show", "play", "trace"))
+    for words in ("find", *looks, "status", "events tail --follow", "--help"):
         tour.stage.tell(f"    .venv/bin/callrec --config {config} {words}")
     while tour.running[2].process.poll() is None:
         time.sleep(0.5)
