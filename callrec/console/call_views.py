@@ -80,7 +80,7 @@ def call_lines(item: Item, zone: ZoneInfo) -> Iterator[str]:
     for name, text in _facts(item, zone):
         yield f"{name + ':':<22}{text}"
     for leg in item.get("legs") or ():
-        yield f"{'leg:':<22}{_leg(leg, zone)}"
+        yield f"{'leg:':<22}{leg_words(leg, zone)}"
     for segment in item.get("segments") or ():
         yield f"{'segment:':<22}{_segment(segment)}"
 
@@ -115,11 +115,12 @@ def _notice(notice: Mapping[str, Any]) -> str:
     return f"{notice.get('id')} version {notice.get('version')}, {state}, {heard}, evidence {notice.get('grade')}"
 
 
-def _leg(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
+def leg_words(leg: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """Return one leg on a line: its peer, codec, packets, how it sounded, and from when to when it lasted."""
     packets = f"{leg.get('packets_received')} packets, {leg.get('packets_lost')} lost"
     sound = _sound(leg.get("quality") or {})
     span = " to ".join(local(leg.get(name), zone, TIME_ONLY) for name in ("started_at", "ended_at"))
-    return f"{leg.get('peer')}, {leg.get('codec')}, {packets}{sound}, {span}"
+    return f"{leg.get('peer') or '-'}, {leg.get('codec') or 'no codec'}, {packets}{sound}, {span}"
 
 
 def _sound(quality: Mapping[str, Any]) -> str:

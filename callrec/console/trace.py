@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from callrec.console.call_views import SHORT_ID, TIME_ONLY, local
+from callrec.console.call_views import SHORT_ID, TIME_ONLY, leg_words, local
 from callrec.console.export import new_file
 from callrec.console.fetch import fetch
 from callrec.console.options import Command
@@ -70,8 +70,7 @@ def _rows(rung: Json, zone: ZoneInfo) -> Iterator[tuple[str, bool, str]]:
 
 def _media(document: Json, zone: ZoneInfo) -> Iterator[str]:
     for leg in document["legs"] or ():
-        lost, received = leg["packets_lost"], leg["packets_received"]
-        yield f"leg {leg['peer'] or '-'}: {leg['codec'] or 'no codec'}, {received} packets, {lost} lost{_quality(leg)}"
+        yield f"leg {leg_words(leg, zone)}"
     begun = document.get("recording_started_at")
     if begun is None:
         yield f"not recorded: {document.get('outcome_reason') or 'in progress'}"
@@ -80,20 +79,6 @@ def _media(document: Json, zone: ZoneInfo) -> Iterator[str]:
     for segment in document["segments"] or ():
         span = f"{segment['start_ms'] / 1000:>9.3f} s to {segment['end_ms'] / 1000:>9.3f} s"
         yield f"  {span}  {segment['state']}{': ' + segment['reason'] if segment['reason'] else ''}"
-
-
-def _quality(leg: Json) -> str:
-    """Return what else is known of how a leg sounded, as `name value` pairs."""
-    quality = leg.get("quality")
-    if not isinstance(quality, dict):
-        return ""
-    pairs = []
-    for name, value in quality.items():
-        if isinstance(value, dict):
-            pairs.append(f"{name} " + " ".join(f"{key}={each}" for key, each in value.items() if each is not None))
-        elif value is not None:
-            pairs.append(f"{name}={value}")
-    return "".join(f", {pair}" for pair in pairs)
 
 
 def _write_capture(session: Session, document: Json, file: BinaryIO) -> None:
