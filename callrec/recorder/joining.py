@@ -7,41 +7,20 @@ to a port of the call it moves to, and takes the transferor's place there; the c
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 from callrec.calls import inputs as given
 from callrec.calls.call import State
-from callrec.calls.inputs import Side
 from callrec.errors import CallrecError, PeerError
 from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.leg import Leg
-from callrec.recorder.live_call import LiveCall
+from callrec.recorder.live_call import Consultation, LiveCall
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.replaces import Replaces
 from callrec.sip.uri import Uri
 
 log = logging.getLogger("callrec.calls")
-
-
-@dataclass(slots=True)
-class Consultation:
-    """The call that a party is taken out of, and its leg there."""
-
-    call: LiveCall
-    leg: Leg
-    sip_id: str
-    """Of the dialog that moves."""
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Return the numbers of the party, in E.164, in memory only (LAW-39)."""
-        if self.leg.side is Side.CALLER:
-            own = self.call.arrival.own_number()
-            return () if own is None else (own,)
-        called = self.call.arrival.called.e164
-        return (*self.call.numbers_called, *([called] if called is not None else []))
 
 
 def consultation_of(tools: Tools, call: LiveCall, refer_to: Uri) -> Consultation | None:

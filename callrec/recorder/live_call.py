@@ -1,4 +1,4 @@
-"""A call that is going on: its machine, its two legs and its row; events become inputs here, and nothing is decided."""
+"""A call that is going on, and a transfer under way in it: machine, legs and row; nothing is decided here."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from callrec.tasks import Tasks
 
 if TYPE_CHECKING:
     from callrec.recorder.arrival import Arrival
+    from callrec.recorder.passed_headers import Header
     from callrec.recorder.recording import LiveRecording
     from callrec.recorder.rows import Row
-    from callrec.recorder.transfer import LiveTransfer
     from callrec.sip.events import Reoffered
     from callrec.sip.message import Response
+    from callrec.sip.uri import Uri
     from callrec.vault.keyring import CallKeys
 
 log = logging.getLogger("callrec.calls")
@@ -182,3 +183,46 @@ class LiveCall:
         for handle in self.timers.values():
             handle.cancel()
         self.timers.clear()
+
+
+@dataclass(slots=True)
+class Consultation:
+    """The call that a party is taken out of, and its leg there."""
+
+    call: LiveCall
+    leg: Leg
+    sip_id: str
+    """Of the dialog that moves."""
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Return the numbers of the party, in E.164, in memory only (LAW-39)."""
+        if self.leg.side is Side.CALLER:
+            own = self.call.arrival.own_number()
+            return () if own is None else (own,)
+        called = self.call.arrival.called.e164
+        return (*self.call.numbers_called, *([called] if called is not None else []))
+
+
+@dataclass(slots=True)
+class LiveTransfer:
+    """One transfer; its leg is that of the new party until it takes the transferor's place."""
+
+    side: Side
+    leg: Leg
+    token: str = ""
+    """By which the REFER is answered; empty where an INVITE with Replaces came instead."""
+    refer_to: Uri | None = None
+    event_id: str = ""
+    """The CSeq of the REFER, by which its NOTIFYs name it (RFC 3515 2.4.6)."""
+    notifies: bool = True
+    """False where the transferor wants no NOTIFY (RFC 4488)."""
+    headers: tuple[Header, ...] = ()
+    """For the INVITE to the new party: Referred-By, and Replaces as it was given."""
+    destinations: Destinations = field(default_factory=lambda: Destinations(()))
+    trying: Destination | None = None
+    consultation: Consultation | None = None
+    """Where the new party comes from, if that is another call of ours."""
+    answer: bytes | None = None
+    """What the new party is answered whose INVITE came with Replaces."""
+    over: bool = False

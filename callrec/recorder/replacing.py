@@ -11,10 +11,9 @@ from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.arrival import Arrival
 from callrec.recorder.leg import Leg
-from callrec.recorder.live_call import LiveCall
+from callrec.recorder.live_call import LiveCall, LiveTransfer
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
-from callrec.recorder.transfer import LiveTransfer
 from callrec.recorder.transfer_targets import answered_by, forget_target
 from callrec.recorder.transferring import may_transfer
 from callrec.recorder.work import start

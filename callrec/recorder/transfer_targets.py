@@ -17,11 +17,10 @@ from callrec.recorder.arrival import Arrival
 from callrec.recorder.dialling import RESOLVE_LIMIT_S, headers_onward, is_peers
 from callrec.recorder.joining import give_back, move
 from callrec.recorder.leg import Leg
-from callrec.recorder.live_call import LiveCall
+from callrec.recorder.live_call import LiveCall, LiveTransfer
 from callrec.recorder.passed_headers import Header
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
-from callrec.recorder.transfer import LiveTransfer
 from callrec.recorder.work import start
 from callrec.settings import PeerRole
 from callrec.sip import events as sip

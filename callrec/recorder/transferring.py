@@ -14,11 +14,10 @@ from callrec.identifiers import new_id
 from callrec.media import Play, Played, PlayKind, PlayStart
 from callrec.recorder.joining import consultation_of, taken
 from callrec.recorder.leg import Leg
-from callrec.recorder.live_call import LiveCall
+from callrec.recorder.live_call import LiveCall, LiveTransfer
 from callrec.recorder.passed_headers import Header
 from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
-from callrec.recorder.transfer import LiveTransfer
 from callrec.recorder.transfer_targets import call_target, forget_target
 from callrec.recorder.work import start
 from callrec.settings import Peer, PeerRole
