@@ -19,7 +19,8 @@ from callrec.sip.events import (
     Reoffered,
 )
 from callrec.sip.legs import AwaitedAck, Leg, LegState, LegTimer
-from callrec.sip.reliable import Final, Provisional, ReliableAnswering
+from callrec.sip.provisional import Final, Provisional
+from callrec.sip.reliable import ReliableAnswering
 from callrec.sip.transactions import GIVE_UP, T1, T2
 
 if TYPE_CHECKING:

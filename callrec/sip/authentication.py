@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callrec.errors import PeerError
 from callrec.sip.dialog import DialogKey
 from callrec.sip.digest import Challenge
-from callrec.sip.digest_answer import Asked, Count, Credentials, authorization, strongest
+from callrec.sip.digest_answer import Answered, Asked, Count, Credentials, authorization, strongest
 from callrec.sip.headers import Headers
 from callrec.sip.legs import Leg, LegState
 from callrec.sip.message import Request, Response
@@ -22,23 +22,6 @@ MAX_REALMS = 4
 
 _ANSWERED_BY = {"WWW-Authenticate": "Authorization", "Proxy-Authenticate": "Proxy-Authorization"}
 """A user agent and the proxies before it challenge apart from each other (RFC 3261 22.2, 22.3)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A challenge that a request answers."""
-
-    header: str
-    challenge: Challenge
-    uses: int = 1
-    """How often its nonce was used, this time included."""
-    renewed: bool = False
-    """The nonce before was too old: a server that says so again and again is not followed."""
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """What two answers of one request differ in."""
-        return self.header, self.challenge.realm
 
 
 class Authentication:
@@ -63,7 +46,7 @@ class Authentication:
         self._send(transaction, answers, credentials, now)
         return True
 
-    def _send(self, before: Transaction, answers: tuple[Answer, ...], credentials: Credentials, now: float) -> None:
+    def _send(self, before: Transaction, answers: tuple[Answered, ...], credentials: Credentials, now: float) -> None:
         core, old = self._core, before.request
         branch = core.branch(old.uri)
         asked = Asked(old.method, str(old.uri))
@@ -106,7 +89,7 @@ def _is_wanted(transaction: Transaction) -> bool:
     return transaction in {leg.ours, leg.our_update} and (leg.state is LegState.CALLING or leg.speaks)
 
 
-def _answers(before: tuple[Answer, ...], response: Response) -> tuple[Answer, ...] | None:
+def _answers(before: tuple[Answered, ...], response: Response) -> tuple[Answered, ...] | None:
     """Return all that the next request answers; None where a challenge cannot be answered, or was and is not taken."""
     answers = {one.place: replace(one, uses=one.uses + 1) for one in before}
     fresh = False
@@ -118,7 +101,7 @@ def _answers(before: tuple[Answer, ...], response: Response) -> tuple[Answer, ..
             if known is not None and (known.renewed or not challenge.stale):
                 return None
             fresh = True
-            answers[header, realm] = Answer(header, challenge, renewed=known is not None)
+            answers[header, realm] = Answered(header, challenge, renewed=known is not None)
     return tuple(answers.values()) if fresh and len(answers) <= MAX_REALMS else None
 
 

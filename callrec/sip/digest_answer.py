@@ -53,6 +53,23 @@ class Count(NamedTuple):
     cnonce: str
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A challenge that a request answers."""
+
+    header: str
+    challenge: Challenge
+    uses: int = 1
+    """How often its nonce was used, this time included."""
+    renewed: bool = False
+    """The nonce before was too old: a server that says so again and again is not followed."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """What two answers of one request differ in."""
+        return self.header, self.challenge.realm
+
+
 def strongest(challenges: Iterable[Challenge]) -> Challenge | None:
     """Return the challenge of the best algorithm that we can answer; of equal ones the first (RFC 8760 2.4)."""
     known = [one for one in challenges if one.algorithm in HASHES and (not one.qop or "auth" in one.qop)]

@@ -15,7 +15,7 @@ from callrec.sip.transactions import Transaction
 
 if TYPE_CHECKING:
     from callrec.sip.message import Request, Response
-    from callrec.sip.reliable import OwedPrack, ReliableResponses
+    from callrec.sip.provisional import OwedPrack, ReliableResponses
     from callrec.sip.session_timer import SessionTimer
 
 log = logging.getLogger("callrec.sip")

@@ -6,15 +6,15 @@ RFC 3262; SIP-5, SIP-6. A reliable response with a session is an answer, or the 
 from __future__ import annotations
 
 import re
-from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from callrec.sip.admission import session_of
 from callrec.sip.building import HeaderPairs
 from callrec.sip.events import Acknowledged, HungUp, Reoffered
 from callrec.sip.legs import Leg, LegState, LegTimer
 from callrec.sip.message import CSeq
+from callrec.sip.provisional import Final, OwedPrack, Provisional, ReliableResponses, Unacknowledged
 from callrec.sip.session_timer import supports
 from callrec.sip.transactions import GIVE_UP, T1
 
@@ -25,49 +25,8 @@ if TYPE_CHECKING:
     from callrec.sip.transactions import Transaction
 
 OPTION = "100rel"
-MAX_WAITING = 8
-"""Provisional responses that wait for the PRACK of one before; of more than these the oldest is left out."""
 _LAST_RSEQ = 2**32 - 1
 _RACK = re.compile(r"\s*([0-9]{1,10})\s+([0-9]{1,10})\s+(\S+)\s*")
-
-
-class Provisional(NamedTuple):
-    """A provisional response as the user wants it."""
-
-    status: int
-    session: bytes | None
-    headers: HeaderPairs
-
-
-class Final(NamedTuple):
-    """A 2xx that waits: none may overtake the PRACK of a response with a session (RFC 3262 3)."""
-
-    session: bytes | None
-    headers: HeaderPairs
-
-
-@dataclass(slots=True)
-class Unacknowledged:
-    """A reliable response that repeats until its PRACK comes."""
-
-    rseq: int
-    data: bytes
-    has_session: bool
-    interval: float = T1
-
-
-@dataclass(slots=True)
-class ReliableResponses:
-    """What was sent reliably to one INVITE."""
-
-    rseq: int
-    sent: Unacknowledged | None = None
-    waiting: deque[Provisional] = field(default_factory=lambda: deque(maxlen=MAX_WAITING))
-    final: Final | None = None
-    last: Provisional | None = None
-    session_sent: bool = False
-    agreed: bool = False
-    """A session went out and its PRACK came: offer and answer are complete before the 2xx."""
 
 
 class ReliableAnswering:
@@ -181,13 +140,6 @@ def _rack_of(prack: Request) -> tuple[int, int] | None:
     """Return RSeq and CSeq that a PRACK names, None where it names none of an INVITE."""
     found = _RACK.fullmatch(prack.headers.get("RAck") or "")
     return None if found is None or found[3] != "INVITE" else (int(found[1]), int(found[2]))
-
-
-class OwedPrack(NamedTuple):
-    """A reliable response with an offer: its PRACK waits for the user's answer."""
-
-    tag: str
-    rack: str
 
 
 class ReliableCalling:

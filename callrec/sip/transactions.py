@@ -24,7 +24,7 @@ from callrec.sip.transaction_tables import (
 )
 
 if TYPE_CHECKING:
-    from callrec.sip.authentication import Answer
+    from callrec.sip.digest_answer import Answered
     from callrec.sip.events import Flow
     from callrec.sip.timers import Timers
 
@@ -97,7 +97,7 @@ class Transaction:
         self.data = b""
         self.interval = T1
         self.owner: object = None
-        self.answers: tuple[Answer, ...] = ()
+        self.answers: tuple[Answered, ...] = ()
         """Client: the challenges that the request answers."""
         self.merge_key: TransactionKey | None = None
         self.to_tag = ""
