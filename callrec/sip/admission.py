@@ -10,9 +10,9 @@ from callrec.sip.building import HeaderPairs
 from callrec.sip.session_timer import OPTION, too_short
 
 if TYPE_CHECKING:
-    from callrec.sip.core import EndpointProfile
     from callrec.sip.events import Flow
     from callrec.sip.message import Request, Response
+    from callrec.sip.profile import EndpointProfile
     from callrec.sip.transactions import TransactionKey
 
 KNOWN_METHODS = frozenset({

@@ -1,91 +1,25 @@
-"""What the parts of an endpoint share: its profile, its stores, its queues, and how a message of ours is made."""
+"""What the parts of an endpoint share: its stores, its queues, and how a message of ours is made."""
 
 from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from callrec.identifiers import RandomBytes
 from callrec.sip.building import HeaderPairs, body_headers, contact_of, via_of
-from callrec.sip.dialog import Dialog, literal_route, request_in
-from callrec.sip.digest_answer import Credentials
-from callrec.sip.events import Address, Event, Flow
+from callrec.sip.dialog import Dialog, request_in
+from callrec.sip.events import Event, Flow
 from callrec.sip.headers import Headers
 from callrec.sip.legs import Leg, Legs, LegState, LegTimer
 from callrec.sip.message import REASON_PHRASES, CSeq, Request, Response
-from callrec.sip.session_timer import WANTED, Wanted
+from callrec.sip.profile import EndpointProfile
 from callrec.sip.timers import Timers
 from callrec.sip.transactions import Transaction, Transactions
 from callrec.sip.uri import Uri
 from callrec.sip.via import BRANCH_COOKIE
-
-ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "UPDATE", "PRACK")
-
-
-def _ready() -> tuple[int, HeaderPairs]:
-    return 200, ()
-
-
-def _do_nothing() -> None:
-    pass
-
-
-def _never(_flow: Flow) -> bool:
-    return False
-
-
-def _spares_nobody(_request: Request, _flow: Flow) -> bool:
-    return False
-
-
-def _no_credentials(_flow: Flow) -> Credentials | None:
-    return None
-
-
-def _unchallenged(_request: Request, _flow: Flow) -> Credentials | None:
-    return None
-
-
-def _ignore(_flow: Flow, _cause: str) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointProfile:
-    """Who the endpoint is, and the decisions it leaves to whoever knows the network."""
-
-    user_agent: str
-    """Sent as User-Agent and Server; "" for none."""
-    advertise: Callable[[Flow], Address]
-    """The address others reach us at, for Via and Contact of what goes by a flow."""
-    supported: tuple[str, ...] = ()
-    """Option tags (RFC 3261 19.2) for Supported; a Require of any other gets 420."""
-    session_timer: Wanted = WANTED
-    """How long a session lasts that nobody refreshes; counts where `supported` names "timer" (RFC 4028)."""
-    spares: Callable[[Request, Flow], bool] = _spares_nobody
-    """Whether an INVITE that comes by a flow is never refused for its session timer: an emergency call (FAIL-1)."""
-    options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
-    """Status and further headers of the answer to OPTIONS."""
-    allow: tuple[str, ...] = ALLOW
-    """Methods named in Allow; leave out REFER where transfers are better done by the peer itself."""
-    route: Callable[[Uri, Flow], Flow] = literal_route
-    """The way to the next hop of a dialog that was set up by the given flow."""
-    reply_to_source: Callable[[Flow], bool] = _never
-    """Whether responses go to the source port even where the Via has no `rport` (a peer behind NAT)."""
-    wake: Callable[[], None] = _do_nothing
-    """Called when there is something to send or to tell where there was nothing: a driver plans its next round."""
-    on_silence: Callable[[Flow, str], None] = _ignore
-    """Called when an INVITE of ours got no response at all: where it went, and "timeout" or "transport"."""
-    credentials: Callable[[Flow], Credentials | None] = _no_credentials
-    """What we answer a challenge with that comes by a flow; None lets the challenge be the answer."""
-    challenge: Callable[[Request, Flow], Credentials | None] = _unchallenged
-    """What an INVITE outside a dialog has to show; None for nothing. Whom `spares` names is never asked (FAIL-1)."""
-    contact_user: str = "callrec"
-    max_transactions: int = 50_000
-    max_legs: int = 10_000
 
 
 class Outgoing(NamedTuple):

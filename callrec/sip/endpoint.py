@@ -15,7 +15,7 @@ from callrec.sip.answering import Answering
 from callrec.sip.asking import Asking, Question
 from callrec.sip.authentication import Authentication
 from callrec.sip.calling import Calling, Dial
-from callrec.sip.core import Core, EndpointCounters, EndpointProfile, Outgoing
+from callrec.sip.core import Core, EndpointCounters, Outgoing
 from callrec.sip.dialog import DEFAULT_PORT, Dialog, DialogKey, is_literal
 from callrec.sip.events import Address, Event, Flow, LegId
 from callrec.sip.failure import parse_failure_reply, usable_via
@@ -24,6 +24,7 @@ from callrec.sip.hanging_up import HangingUp
 from callrec.sip.incoming import Incoming, reply_flow
 from callrec.sip.legs import Leg, LegState, LegTimer, Reoffer
 from callrec.sip.message import Response, parse_message
+from callrec.sip.profile import EndpointProfile
 from callrec.sip.refreshing import Refreshing
 from callrec.sip.reoffering import Reoffering
 from callrec.sip.transactions import Happening, Told, Transaction, client_key
