@@ -54,8 +54,8 @@ def decode(data: bytes, at: int = 0) -> tuple[Any, int]:
 class Rtpengine:
     """A running rtpengine without its kernel module."""
 
-    def __init__(self, recordings: Path | None) -> None:
-        """Start it; with a folder for recordings it records every call there as pcap.
+    def __init__(self, folder: Path, *, record: bool) -> None:
+        """Start it in a folder, where it records every call as pcap if it is to.
 
         Raises:
             FileNotFoundError: where it is not installed.
@@ -71,10 +71,11 @@ class Rtpengine:
         command = [program, "--foreground", "--log-stderr", "--log-level=2", "--config-file=none", "--table=-1"]
         command += [f"--interface={_CONTROL_ADDRESS}", f"--listen-ng={_CONTROL_ADDRESS}:{self._control[1]}"]
         command += ["--port-min=20000", "--port-max=59999", "--timeout=600", "--silent-timeout=600"]
-        self._records = recordings is not None
-        if recordings is not None:
-            command += [f"--recording-dir={recordings}", "--recording-method=pcap", "--recording-format=raw"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._records = record
+        if record:
+            command += [f"--recording-dir={folder}", "--recording-method=pcap", "--recording-format=raw"]
+        # It may leave a core file where it was started, when it is ended.
+        self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._wait()
 
     def _wait(self) -> None:
