@@ -51,7 +51,7 @@ class Asking:
         number = dialog.local_cseq + 1
         leg.dialog = replace(dialog, local_cseq=number)
         request, branch, flow = core.request_in(leg.dialog, CSeq(number, method), headers, body)
-        core.transactions.start_client(request, branch, flow, now, Question(leg.id, token))
+        core.ask(request, branch, flow, now, Question(leg.id, token), urgent=leg.spared)
         return True
 
     def options(self, flow: Flow, token: str, now: float) -> None:
@@ -64,7 +64,7 @@ class Asking:
         pairs = [("Via", core.via(flow, branch)), ("Max-Forwards", str(MAX_FORWARDS)), ("From", us)]
         pairs += [("To", f"<{uri}>"), ("Call-ID", core.random(16).hex()), ("CSeq", "1 OPTIONS"), core.contact(flow)]
         pairs += [("Accept", "application/sdp"), *core.named("User-Agent"), *body_headers(b"", None)]
-        core.transactions.start_client(Request("OPTIONS", uri, Headers(pairs)), branch, flow, now, Question("", token))
+        core.ask(Request("OPTIONS", uri, Headers(pairs)), branch, flow, now, Question("", token))
 
     def register(self, flow: Flow, register: Register, token: str, now: float) -> None:
         """Say to a registrar where we are, or that we are there no longer (RFC 3261 10.2)."""
@@ -76,7 +76,7 @@ class Asking:
         pairs += [("CSeq", f"{register.cseq} REGISTER"), core.contact(flow), ("Expires", str(register.expires))]
         pairs += [*core.capabilities(), *core.named("User-Agent"), *body_headers(b"", None)]
         request = Request("REGISTER", register.registrar, Headers(pairs))
-        core.transactions.start_client(request, branch, flow, now, Question("", token))
+        core.ask(request, branch, flow, now, Question("", token))
 
     def on_told(self, question: Question, told: Told) -> None:
         """Tell the user how a request of ours ended; provisional answers say nothing."""

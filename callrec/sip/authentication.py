@@ -10,8 +10,9 @@ from callrec.sip.dialog import DialogKey
 from callrec.sip.digest import Challenge
 from callrec.sip.digest_answer import Answered, Asked, Count, Credentials, authorization, strongest
 from callrec.sip.headers import Headers
-from callrec.sip.legs import Leg, LegState
+from callrec.sip.legs import Leg
 from callrec.sip.message import Request, Response
+from callrec.sip.resending import is_wanted, take_place
 from callrec.sip.transactions import Happening, Told, Transaction
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ class Authentication:
         transaction, response = told.transaction, told.message
         if told.what is not Happening.RESPONSE or not isinstance(response, Response):
             return False
-        if response.status not in (401, 407) or transaction.is_server or not _is_wanted(transaction):
+        if response.status not in (401, 407) or transaction.is_server or not is_wanted(transaction):
             return False
-        credentials = self._core.profile.credentials(transaction.flow)
+        credentials = self._core.profile.credentials(transaction.way)
         if credentials is None:
             return False
         answers = _answers(transaction.answers, response)
@@ -51,18 +52,17 @@ class Authentication:
         branch = core.branch(old.uri)
         asked = Asked(old.method, str(old.uri))
         own = {"via", "cseq", *(name.lower() for name in _ANSWERED_BY.values())}
-        pairs = [("Via", core.via(before.flow, branch))]
+        pairs = [("Via", core.via(before.way, branch))]
         pairs += [pair for pair in old.headers.items() if pair[0].lower() not in own]
         pairs.insert(len(pairs) - 1, ("CSeq", f"{self._next_cseq(old)} {old.method}"))
         for answer in answers:
             value = authorization(answer.challenge, credentials, asked, Count(answer.uses, core.token()))
             pairs.insert(len(pairs) - 1, (answer.header, value))
-        again = core.transactions.start_client(
-            Request(old.method, old.uri, Headers(pairs), old.body), branch, before.flow, now, before.owner
-        )
+        request = Request(old.method, old.uri, Headers(pairs), old.body)
+        urgent = isinstance(before.owner, Leg) and before.owner.spared
+        again = core.ask(request, branch, before.way, now, before.owner, urgent=urgent)
         again.answers = answers
-        if isinstance(before.owner, Leg):
-            _take_over(core, before.owner, before, again)
+        take_place(core, before, again)
 
     def _next_cseq(self, request: Request) -> int:
         """Return the number of the next request; the dialog of the old one, where there is one, goes on from it."""
@@ -75,18 +75,6 @@ class Authentication:
             number = max(number, dialog.local_cseq + 1)
             leg.keep_dialog(replace(dialog, local_cseq=number))
         return number
-
-
-def _is_wanted(transaction: Transaction) -> bool:
-    """Whether anybody still wants the request: not an INVITE that was taken back, nor one of a call that is over."""
-    leg = transaction.owner
-    if transaction.request.method == "CANCEL":
-        return False  # it cannot be sent again (RFC 3261 22.1)
-    if not isinstance(leg, Leg):
-        return True
-    if transaction.request.method == "BYE":
-        return leg.state is LegState.ENDING
-    return transaction in {leg.ours, leg.our_update} and (leg.state is LegState.CALLING or leg.speaks)
 
 
 def _answers(before: tuple[Answered, ...], response: Response) -> tuple[Answered, ...] | None:
@@ -115,16 +103,3 @@ def _challenges(response: Response, name: str) -> dict[str, list[Challenge]]:
             continue
         found.setdefault(challenge.realm, []).append(challenge)
     return found
-
-
-def _take_over(core: Core, leg: Leg, before: Transaction, again: Transaction) -> None:
-    """Let a leg know its request by the new transaction."""
-    if leg.ours is before:
-        leg.ours = again
-    if leg.our_update is before:
-        leg.our_update = again
-    if leg.first_invite is before:
-        leg.first_invite = again
-        core.legs.forget_early(leg)
-        leg.received_rseq.clear()
-        leg.provisional = False

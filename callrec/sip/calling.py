@@ -11,6 +11,7 @@ from callrec.sip.building import MAX_FORWARDS, HeaderPairs, body_headers, cancel
 from callrec.sip.dialog import Dialog, dialog_of_response
 from callrec.sip.events import Answered, Failed, Flow, LegId, Progress
 from callrec.sip.headers import Headers
+from callrec.sip.large_requests import fitting
 from callrec.sip.legs import MAX_BRANCHES, Leg, LegState, LegTimer, SentAck
 from callrec.sip.message import CSeq, Request, Response
 from callrec.sip.reliable import ReliableCalling
@@ -44,6 +45,8 @@ class Dial:
     """One less than the INVITE that this one passes on, so that loops end (RFC 3261 16.6)."""
     routes: tuple[str, ...] = ()
     """Route values to preload."""
+    spared: bool = False
+    """An emergency call (FAIL-1): it waits for no connection, and no session timer ends it."""
 
 
 FailureCause = Literal["response", "timeout", "transport", "cancelled"]
@@ -63,12 +66,12 @@ class Calling:
     def dial(self, dial: Dial, now: float) -> None:
         """Send the first INVITE of a leg."""
         core, tag = self._core, self._core.token()
-        leg = Leg(dial.leg, dial.flow, tag, LegState.CALLING)
+        leg = Leg(dial.leg, dial.flow, tag, LegState.CALLING, spared=dial.spared)
         branch = core.branch(dial.request_uri)
         request = self._invite(leg, dial, branch)
         leg.session = dial.session
         core.legs.add(leg)
-        leg.ours = leg.first_invite = core.transactions.start_client(request, branch, dial.flow, now, leg)
+        leg.ours = leg.first_invite = core.ask(request, branch, dial.flow, now, leg, urgent=leg.spared)
 
     def _invite(self, leg: Leg, dial: Dial, branch: str) -> Request:
         core, body = self._core, dial.session or b""
@@ -130,7 +133,8 @@ class Calling:
             self._on_response(leg, told.transaction, told.message, now)
         elif told.transaction is leg.ours:
             cause: FailureCause = "timeout" if told.what is Happening.TIMEOUT else "transport"
-            if not leg.provisional:
+            no_stream = cause == "transport" and told.transaction.went_by_stream  # says nothing of UDP
+            if not leg.provisional and not no_stream:
                 self._core.profile.on_silence(leg.flow, cause)  # also where nobody waits for the call any more
             self._failed(leg, None, cause)
 
@@ -138,7 +142,7 @@ class Calling:
         if response.status < 200:
             self._on_provisional(leg, transaction, response, now)
         elif response.status < 300:
-            self.on_success(leg, transaction.request, transaction.flow, response, now)
+            self.on_success(leg, transaction.request, transaction.way, response, now)
         elif transaction is not leg.ours:
             return
         elif leg.state is LegState.CALLING and self._refreshing.take_refusal(leg, response):
@@ -154,11 +158,11 @@ class Calling:
         leg.received_rseq.clear()
         branch, cseq = core.branch(before.request.uri), before.request.cseq.number + 1
         named = {name.lower() for name, _ in headers} | {"via", "cseq"}
-        pairs = [("Via", core.via(before.flow, branch)), ("CSeq", f"{cseq} INVITE")]
+        pairs = [("Via", core.via(before.way, branch)), ("CSeq", f"{cseq} INVITE")]
         pairs += [*headers, *(pair for pair in before.request.headers.items() if pair[0].lower() not in named)]
         request = Request("INVITE", before.request.uri, Headers(pairs), before.request.body)
         leg.provisional = False
-        leg.ours = leg.first_invite = core.transactions.start_client(request, branch, before.flow, now, leg)
+        leg.ours = leg.first_invite = core.ask(request, branch, before.way, now, leg, urgent=leg.spared)
 
     def _on_provisional(self, leg: Leg, transaction: Transaction, response: Response, now: float) -> None:
         leg.provisional = True
@@ -196,7 +200,7 @@ class Calling:
         """Take a 2xx to the first INVITE: the first one, a copy, or that of another branch (RFC 3261 13.2.2.4)."""
         tag = response.to.tag or ""
         if (sent := leg.acks.get((tag, invite.cseq.number))) is not None:
-            self._core.send(*sent)
+            self._send_ack(leg, sent)
             return
         dialog = dialog_begun(invite, response, flow)
         if tag in leg.early:
@@ -244,10 +248,14 @@ class Calling:
 
     def _ack(self, leg: Leg, dialog: Dialog, cseq: int, answer: bytes | None) -> None:
         """Send the ACK of a 2xx along the route set, and keep it for copies (RFC 3261 13.2.2.4)."""
-        request, _, flow = self._core.request_in(dialog, CSeq(cseq, "ACK"), body=answer or b"")
-        sent = SentAck(request.serialize(), flow)
+        sent = SentAck(*self._core.request_in(dialog, CSeq(cseq, "ACK"), body=answer or b""))
         leg.acks[dialog.key.remote_tag, cseq] = sent
-        self._core.send(*sent)
+        self._send_ack(leg, sent)
+
+    def _send_ack(self, leg: Leg, sent: SentAck) -> None:
+        """Send an ACK by the way that fits its size now: one that no stream took goes by UDP with the next 2xx."""
+        request, flow = fitting(self._core, *sent, urgent=leg.spared)
+        self._core.send(request.serialize(), flow)
 
     def ack_reinvite(self, leg: Leg, cseq: int) -> None:
         """Send the ACK of a 2xx to our re-INVITE; those of earlier INVITEs are not needed any more."""
@@ -258,7 +266,7 @@ class Calling:
     def on_late_success(self, leg: Leg, response: Response) -> None:
         """Answer a copy of a 2xx whose transaction is over."""
         if (sent := leg.acks.get((response.to.tag or "", response.cseq.number))) is not None:
-            self._core.send(*sent)
+            self._send_ack(leg, sent)
 
 
 def _gone_on(dialog: Dialog, early: Dialog) -> Dialog:

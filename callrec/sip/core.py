@@ -13,6 +13,7 @@ from callrec.sip.building import HeaderPairs, body_headers, contact_of, via_of
 from callrec.sip.dialog import Dialog, request_in
 from callrec.sip.events import Event, Flow
 from callrec.sip.headers import Headers
+from callrec.sip.large_requests import fitting
 from callrec.sip.legs import Leg, Legs, LegState, LegTimer
 from callrec.sip.message import REASON_PHRASES, CSeq, Request, Response
 from callrec.sip.profile import EndpointProfile
@@ -40,6 +41,10 @@ class EndpointCounters:
     stray_acks: int = 0
     overloaded: int = 0
     """Requests refused because a store was full."""
+    large: int = 0
+    """Requests of ours that were too large for a datagram and went by a stream."""
+    fell_back: int = 0
+    """Of these, requests that went by UDP after all: nobody took the connection."""
 
 
 @dataclass(slots=True)
@@ -124,6 +129,14 @@ class Core:
         branch = self.branch(hop)
         pairs = (*headers, *self.named("User-Agent"), *own_body_headers(headers, body))
         return request_in(dialog, cseq, self.via(flow, branch), pairs, body), branch, flow
+
+    def ask(  # noqa: PLR0913 - what a request has
+        self, request: Request, branch: str, flow: Flow, now: float, owner: object, *, urgent: bool = False
+    ) -> Transaction:
+        """Send a request of ours by a flow, or by a stream beside it where it is too large for a datagram."""
+        sent, by = fitting(self, request, branch, flow, urgent=urgent)
+        self.counters.large += by is not flow
+        return self.transactions.start_client(sent, branch, by, now, owner, way=flow)
 
     # Responses of ours.
 

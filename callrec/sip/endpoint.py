@@ -22,6 +22,7 @@ from callrec.sip.failure import parse_failure_reply, usable_via
 from callrec.sip.framing import is_keep_alive
 from callrec.sip.hanging_up import HangingUp
 from callrec.sip.incoming import Incoming, reply_flow
+from callrec.sip.large_requests import LargeRequests
 from callrec.sip.legs import Leg, LegState, LegTimer, Reoffer
 from callrec.sip.message import Response, parse_message
 from callrec.sip.profile import EndpointProfile
@@ -43,6 +44,7 @@ class Endpoint:
     def __init__(self, profile: EndpointProfile, random: RandomBytes) -> None:
         self._core = core = Core(profile, random)
         self._authentication = Authentication(core)
+        self._large = LargeRequests(core)
         self._hanging_up = HangingUp(core)
         self._refreshing = Refreshing(core, self._hanging_up)
         self._calling = Calling(core, self._hanging_up, self._refreshing)
@@ -100,6 +102,11 @@ class Endpoint:
         self._settle(now)
         if flow.transport != "udp":
             self._leave_connection(flow)
+
+    def not_sent(self, data: bytes, flow: Flow, now: float) -> None:
+        """Take the news that one message cannot go by its flow: it is larger than a datagram can be."""
+        self._core.transactions.not_sent(data, flow, now)
+        self._settle(now)
 
     # As server.
 
@@ -320,7 +327,7 @@ class Endpoint:
             self._on_told(told.popleft(), now)
 
     def _on_told(self, told: Told, now: float) -> None:
-        if self._authentication.take(told, now):
+        if self._authentication.take(told, now) or self._large.take(told, now):
             return
         transaction, leg = told.transaction, told.transaction.owner
         if isinstance(leg, Question):

@@ -50,7 +50,7 @@ class HangingUp:
 
     def _bye(self, dialog: Dialog, cseq: int, headers: HeaderPairs, owner: Leg | None, now: float) -> None:
         request, branch, flow = self._core.request_in(dialog, CSeq(cseq, "BYE"), headers)
-        self._core.transactions.start_client(request, branch, flow, now, owner)
+        self._core.ask(request, branch, flow, now, owner, urgent=owner is not None and owner.spared)
 
     def on_bye_done(self, leg: Leg) -> None:
         """Forget a leg whose BYE was answered, or will not be."""

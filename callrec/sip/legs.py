@@ -82,9 +82,10 @@ class AwaitedAck:
 
 
 class SentAck(NamedTuple):
-    """An ACK that goes out again with every copy of the 2xx it belongs to."""
+    """An ACK that goes out again with every copy of the 2xx it belongs to, and the way of its dialog."""
 
-    data: bytes
+    request: Request
+    branch: str
     flow: Flow
 
 

@@ -62,8 +62,11 @@ class Request(MessageView):
     _cache: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def serialize(self) -> bytes:
-        """Return the request as it goes on the wire."""
-        return self._written(f"{self.method} {self.uri} SIP/2.0")
+        """Return the request as it goes on the wire; the bytes are kept, for its size decides the way it goes."""
+        if "serialize" not in self._cache:
+            self._cache["serialize"] = self._written(f"{self.method} {self.uri} SIP/2.0")
+        written: bytes = self._cache["serialize"]
+        return written
 
 
 @dataclass(frozen=True, slots=True)

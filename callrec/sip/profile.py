@@ -40,6 +40,10 @@ def _unchallenged(_request: Request, _flow: Flow) -> Credentials | None:
     return None
 
 
+def _no_stream(_flow: Flow, _urgent: bool) -> Flow | None:  # noqa: FBT001 - a hook has no keywords
+    return None
+
+
 def _ignore(_flow: Flow, _cause: str) -> None:
     pass
 
@@ -64,6 +68,9 @@ class EndpointProfile:
     """Methods named in Allow; leave out REFER where transfers are better done by the peer itself."""
     route: Callable[[Uri, Flow], Flow] = literal_route
     """The way to the next hop of a dialog that was set up by the given flow."""
+    stream: Callable[[Flow, bool], Flow | None] = _no_stream
+    """The stream beside a way by UDP, for a request too large for a datagram (RFC 3261 18.1.1); None where there is
+    none. True asks for one that is open already: an emergency call waits for no connection (FAIL-1)."""
     reply_to_source: Callable[[Flow], bool] = _never
     """Whether responses go to the source port even where the Via has no `rport` (a peer behind NAT)."""
     wake: Callable[[], None] = _do_nothing

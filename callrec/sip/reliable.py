@@ -185,7 +185,7 @@ class ReliableCalling:
         leg.keep_dialog(advanced)
         cseq = CSeq(advanced.local_cseq, "PRACK")
         request, branch, flow = self._core.request_in(advanced, cseq, (("RAck", owed.rack),), session or b"")
-        self._core.transactions.start_client(request, branch, flow, now, None)
+        self._core.ask(request, branch, flow, now, None, urgent=leg.spared)
 
 
 def _rseq_of(response: Response) -> int | None:

@@ -71,7 +71,7 @@ class Reoffering:
         pairs += (*(self._refreshing.asking(leg) if leg.speaks else ()), *offer.headers)
         session = leg.session if offer.refresh and method == "INVITE" else offer.session
         request, branch, flow = core.request_in(dialog, cseq, pairs, session or b"")
-        sent = core.transactions.start_client(request, branch, flow, now, leg)
+        sent = core.ask(request, branch, flow, now, leg, urgent=leg.spared)
         if method == "INVITE":
             leg.ours = sent
         else:

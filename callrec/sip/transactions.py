@@ -84,8 +84,8 @@ class Transaction:
     """One request and what belongs to it; only the layer changes its state."""
 
     __slots__ = (
-        "answers", "data", "flow", "interval", "key", "machine", "merge_key", "owner", "request", "state", "to_tag",
-        "vias",
+        "answers", "data", "flow", "heard", "interval", "key", "machine", "merge_key", "owner", "request", "state",
+        "to_tag", "vias", "way",
     )  # fmt: skip
 
     def __init__(self, machine: Machine, key: TransactionKey, request: Request, flow: Flow) -> None:
@@ -94,6 +94,10 @@ class Transaction:
         self.key = key
         self.request = request
         self.flow = flow
+        self.way = flow
+        """Client: the way that was asked for; `flow` is another where the request was too large for it."""
+        self.heard = False
+        """Client: whether any response came."""
         self.data = b""
         self.interval = T1
         self.owner: object = None
@@ -113,6 +117,11 @@ class Transaction:
     def is_server(self) -> bool:
         """Whether the request came to us."""
         return self.machine is SERVER or self.machine is INVITE_SERVER
+
+    @property
+    def went_by_stream(self) -> bool:
+        """Whether a request of ours was too large for the datagram it was to be (RFC 3261 18.1.1)."""
+        return self.way != self.flow and not self.is_server
 
     @property
     def unanswered(self) -> bool:
@@ -156,11 +165,16 @@ class Transactions:
 
     # As client.
 
-    def start_client(self, request: Request, branch: str, flow: Flow, now: float, owner: object) -> Transaction:
-        """Send a request and see to it that it arrives or its failure is told."""
+    def start_client(  # noqa: PLR0913, PLR0917 - what a request has
+        self, request: Request, branch: str, flow: Flow, now: float, owner: object, way: Flow | None = None
+    ) -> Transaction:
+        """Send a request and see to it that it arrives or its failure is told.
+
+        `way` is the way that was asked for, where `flow` is the stream that the request is too large to do without.
+        """
         machine = INVITE_CLIENT if request.method == "INVITE" else CLIENT
         transaction = Transaction(machine, client_key(branch, request.method), request, flow)
-        transaction.owner = owner
+        transaction.owner, transaction.way = owner, way or flow
         transaction.data = request.serialize()
         self._transactions[transaction.key] = transaction
         self._by_flow.setdefault(flow, {})[transaction] = None
@@ -170,6 +184,7 @@ class Transactions:
 
     def receive_response(self, transaction: Transaction, response: Response, now: float) -> None:
         """Take a response to a request of ours."""
+        transaction.heard = True
         if transaction.machine is CLIENT:
             given: Enum = ClientInput.RECEIVED_1XX if response.status < 200 else ClientInput.RECEIVED_FINAL
         elif response.status < 200:
@@ -181,8 +196,17 @@ class Transactions:
     def transport_failed(self, flow: Flow, now: float) -> None:
         """Tell the client transactions of a flow that nothing they send arrives."""
         for transaction in list(self._by_flow.get(flow, ())):
-            invite = transaction.machine is INVITE_CLIENT
-            self._step(transaction, InviteClientInput.TRANSPORT_ERROR if invite else ClientInput.TRANSPORT_ERROR, now)
+            self._transport_failed(transaction, now)
+
+    def not_sent(self, data: bytes, flow: Flow, now: float) -> None:
+        """Tell the client transaction of one message that its way does not take it; others of the flow go on."""
+        for transaction in list(self._by_flow.get(flow, ())):
+            if transaction.data == data:
+                self._transport_failed(transaction, now)
+
+    def _transport_failed(self, transaction: Transaction, now: float) -> None:
+        invite = transaction.machine is INVITE_CLIENT
+        self._step(transaction, InviteClientInput.TRANSPORT_ERROR if invite else ClientInput.TRANSPORT_ERROR, now)
 
     def abandon(self, transaction: Transaction) -> None:
         """Forget a client transaction whose final response will not come (RFC 3261 9.1)."""
