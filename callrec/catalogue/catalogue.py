@@ -5,7 +5,6 @@ It routes; what it routes to stands beside it.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +14,6 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
 from callrec.catalogue import audit, erasure
-from callrec.catalogue.engine import empty_log
 from callrec.catalogue.errors import CallKnown, CallNotFound, StorageUnavailable
 from callrec.catalogue.items import event_data, item_of
 from callrec.catalogue.live import LiveCall
@@ -250,8 +248,10 @@ class Catalogue(Readings):
 
     async def truncate_log(self) -> bool:
         """Empty the write-ahead log, in which deleted bytes otherwise live on; False while somebody holds it."""
+        if self._checkpoints is None:
+            raise StorageUnavailable(self._problem.text if self._problem else "the catalogue is closed")
         try:
-            return await asyncio.wait_for(asyncio.to_thread(empty_log, self._path), self._options.patience_s)
+            return await self._checkpoints.truncate(self._options.patience_s)
         except (OSError, sqlite3.Error) as error:  # a timeout is an OSError
             raise StorageUnavailable(f"the catalogue's log cannot be emptied ({error})") from error
 

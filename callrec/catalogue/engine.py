@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -30,6 +31,10 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
     "temp_store=MEMORY",
+    # Only where the checkpoints beside the commits (checkpoints.py) are left behind: 32 MiB.
+    "wal_autocheckpoint=8192",
+    # A log that grew in a storm becomes smaller again; one of a usual size keeps it, for growing takes longer: 16 MiB.
+    "journal_size_limit=16777216",
 )
 
 
@@ -81,15 +86,31 @@ def _pooled(path: Path, connections: int) -> Engine:
     )
 
 
-def empty_log(path: Path) -> bool:
-    """Write the log into the file and cut it off; return whether nobody prevented it. Blocking.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What came of bringing the write-ahead log into the file."""
 
-    On a connection of its own with little patience: the checkpoint holds up the writer for as long as it waits.
+    busy: bool
+    """Whether somebody prevented it."""
+    pages: int
+    """How many pages the log has."""
+    written: int
+    """How many of them are in the file."""
+
+
+def checkpoint(path: Path, mode: Literal["PASSIVE", "TRUNCATE"]) -> Checkpoint:
+    """Bring the log into the file, as far as nobody is in the way; TRUNCATE waits a little, and cuts it off. Blocking.
+
+    On a connection of its own, of the file that is there now, with little patience: a checkpoint that empties the log
+    holds up the writer for as long as it waits.
+
+    Raises:
+        sqlite3.Error: if the disk does not take it.
     """
     with closing(sqlite3.connect(path, timeout=_LOG_PATIENCE_S)) as connection:
         connection.execute("PRAGMA synchronous=FULL")
-        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return not busy
+        busy, pages, written = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+        return Checkpoint(bool(busy), pages, written)
 
 
 def schema_of(path: Path) -> str | None:

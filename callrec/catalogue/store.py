@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Engine, Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from callrec.catalogue.checkpoints import Checkpoints
 from callrec.catalogue.engine import migrate, writer_engine
 from callrec.catalogue.errors import StorageUnavailable
 from callrec.catalogue.indexing import IndexKeys
@@ -88,6 +89,7 @@ class Store:
         """Told the id of each call that was stored, when it began and when it ended."""
         self._writer: Writer | None = None
         self._readers: Readers | None = None
+        self._checkpoints: Checkpoints | None = None
         self._problem: StorageProblem | None = None
         self._tasks = Tasks("catalogue")
         self._migrating: asyncio.Future[None] | None = None
@@ -134,6 +136,8 @@ class Store:
         self._readers = Readers(self._path)
         self._writer = writer
         self._writer.start()
+        self._checkpoints = Checkpoints(self._path, writer.in_thread)
+        self._checkpoints.start()
         self._health(None)
         if skipped is not None:
             data = {"skipped_from": skipped.start, "skipped_upto": skipped.stop - 1}
@@ -159,6 +163,9 @@ class Store:
         """Write what is waiting, then close every file."""
         await self._tasks.stop()
         await self._numbers.stop()
+        if self._checkpoints is not None:
+            await self._checkpoints.stop(self._options.patience_s)
+            self._checkpoints = None
         if self._writer is not None:
             await self._writer.stop(self._options.patience_s)
             self._writer = None
@@ -196,6 +203,11 @@ class Store:
     def problem(self) -> StorageProblem | None:
         """Return why the catalogue cannot be used now, None while it can."""
         return self._problem
+
+    @property
+    def log_problem(self) -> str | None:
+        """Return why the write-ahead log cannot be brought into the file; rows are safe in it meanwhile."""
+        return self._checkpoints.problem if self._checkpoints else None
 
     async def _write(self, change: Change, patience_s: float) -> Any:
         if self._writer is None:

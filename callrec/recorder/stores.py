@@ -166,6 +166,7 @@ class Stores:
         """Turn what is wrong with the stores into problems, and complete what waited for them."""
         problem = self.catalogue.problem
         health.set(Code.STORAGE_UNAVAILABLE, problem.text if problem else None, about="catalogue")
+        health.set(Code.STORAGE_UNAVAILABLE, self.catalogue.log_problem, about="catalogue-log")
         if self.keyring is not None:
             self.keyring.keep_ready()
             health.set(Code.KEYS_UNAVAILABLE, self.keyring.problem, about="pool")
