@@ -139,13 +139,12 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Securi
             *headers_onward(call, trusted=bool(leg.peer and leg.peer.trusted_identity)),
             *supported_onward(call),
         ),
+        spared=call.arrival.emergency,
     )
     call.dialled = True
     call.note_called(uri.user)
     leg.started_at = tools.clock.now()
     tools.driver.endpoint.dial(invite, tools.now)
-    if call.arrival.emergency:
-        tools.driver.endpoint.spare(leg.sip_id)
     tools.driver.flush()
 
 

@@ -21,6 +21,7 @@ from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.reachability import Reachability
 from callrec.signalling.registrations import Registrations
 from callrec.signalling.routes import Routes
+from callrec.signalling.streams import Streams
 from callrec.signalling.tcp import TcpLimits
 from callrec.signalling.transports import Transports
 from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
@@ -107,8 +108,12 @@ class Driver:
         self.counters = Counters()
         self._tasks = Tasks("signalling")
         self._passwords = read_passwords(peers)
-        hooks = Hooks(self._is_known, self._receive, self._round, self._transport_failed, self._clock.monotonic)
-        self._transports = Transports(self.counters, self._tasks, hooks, settings.tcp, lambda: self.peers)
+        self._streams = Streams(
+            lambda host: self._routes.local_for("tcp", host),
+            lambda flow: self._transports.is_open(flow),  # noqa: PLW0108 - they are made with this
+            self._clock.monotonic,
+        )
+        self._transports = Transports(self.counters, self._tasks, self._hooks(), settings.tcp, lambda: self.peers)
         self._routes = Routes(peers, settings.advertise, self._clock.monotonic, self._transports.places)
         self._destinations: Sequence[Uri] = ()
         self.reachability = Reachability(
@@ -123,6 +128,19 @@ class Driver:
         """Shown every message that came from a peer and every one that goes."""
         self._complaints = RateLimit(5, 10.0)
 
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            is_known=self._is_known,
+            receive=self._receive,
+            read_all=self._round,
+            failed=self._transport_failed,
+            not_sent=self._not_sent,
+            now=self._clock.monotonic,
+            connected=self._streams.connected,
+            unconnected=self._streams.unconnected,
+            patience=self._streams.patience,
+        )
+
     def _profile(self) -> EndpointProfile:
         settings = self._settings
         return EndpointProfile(
@@ -133,6 +151,7 @@ class Driver:
             spares=self._spares,
             options_reply=settings.options_reply,
             route=self._routes.route_in_dialog,
+            stream=self._streams.beside,
             reply_to_source=self._is_behind_nat,
             on_silence=self.reachability.call_failed,
             credentials=self._credentials_for,
@@ -255,6 +274,7 @@ class Driver:
         """
         flow = await self._routes.resolve(uri)
         self._transports.expect(flow, uri.host)
+        self._streams.asked_for(flow)
         return flow
 
     def is_ours(self, host: str, port: int) -> bool:
@@ -380,6 +400,10 @@ class Driver:
     def _transport_failed(self, flow: Flow) -> None:
         self.counters.transport_failures += 1
         self.endpoint.transport_failed(flow, self._clock.monotonic())
+        self.flush()
+
+    def _not_sent(self, data: bytes, flow: Flow) -> None:
+        self.endpoint.not_sent(data, flow, self._clock.monotonic())
         self.flush()
 
     # Once in a while.

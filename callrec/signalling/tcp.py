@@ -193,7 +193,12 @@ class TcpTransport:
             self.counters.closed_limit += 1
             return False
         self._connections[flow] = connection
+        self.hooks.connected(flow)
         return True
+
+    def is_open(self, flow: Flow) -> bool:
+        """Whether a connection lives."""
+        return flow in self._connections
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection that closed."""
@@ -224,6 +229,7 @@ class TcpTransport:
             connection = await self._connect(flow)
         except OSError:  # TimeoutError is one
             connection = None
+            self.hooks.unconnected(flow)
         waiting = self._opening.pop(flow, [])
         if connection is None or connection.flow is None:  # not reached, or one too many
             self.counters.send_failed += len(waiting)
@@ -235,7 +241,7 @@ class TcpTransport:
 
     async def _connect(self, flow: Flow) -> Connection | None:
         made = partial(Connection, self, flow.local, flow)
-        async with asyncio.timeout(self.limits.connect_timeout):
+        async with asyncio.timeout(min(self.limits.connect_timeout, self.hooks.patience(flow))):
             return (await asyncio.get_running_loop().create_connection(made, *flow.remote))[1]
 
     def sweep(self, now: float) -> None:

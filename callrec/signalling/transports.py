@@ -102,6 +102,10 @@ class Transports:
         else:
             self._counters.send_failed += 1
 
+    def is_open(self, flow: Flow) -> bool:
+        """Whether a TCP connection lives."""
+        return self._tcp.is_open(flow)
+
     def sweep(self, now: float) -> None:
         """Close connections that are idle or too slow; called each second."""
         self._tcp.sweep(now)

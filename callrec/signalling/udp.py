@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import socket
 from typing import TYPE_CHECKING
 
+from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.sockets import Listening, address_of, bind, dead_destinations
 from callrec.sip.events import Address, Flow
 
 if TYPE_CHECKING:
     from callrec.signalling.counters import Counters
     from callrec.signalling.hooks import Hooks
+
+log = logging.getLogger("callrec.signalling")
 
 BATCH = 64
 """Datagrams taken before others get a turn."""
@@ -30,6 +35,7 @@ class UdpListener:
         self.address = address_of(self._socket)
         self._counters = counters
         self._hooks = hooks
+        self._complaints = RateLimit(5, 10.0)
 
     def start(self) -> None:
         """Begin to read."""
@@ -48,10 +54,15 @@ class UdpListener:
             self._counters.sent += 1
         except BlockingIOError:
             self._counters.send_failed += 1
-        except OSError:
-            self._send_again(data, flow)
+        except OSError as error:
+            self._not_sent(error, data, flow)
 
-    def _send_again(self, data: bytes, flow: Flow) -> None:
+    def _not_sent(self, error: OSError, data: bytes, flow: Flow) -> None:
+        if error.errno == errno.EMSGSIZE:
+            self._counters.send_failed += 1
+            self._complain(data, flow)
+            self._hooks.not_sent(data, flow)
+            return
         # With IP_RECVERR a send also reports what happened to an earlier one, to whomever that went.
         self._take_errors()
         try:
@@ -60,6 +71,15 @@ class UdpListener:
         except OSError:
             self._counters.send_failed += 1
             self._hooks.failed(flow)
+
+    def _complain(self, data: bytes, flow: Flow) -> None:
+        left_out = self._complaints.admits(self._hooks.now())
+        if left_out is not None:
+            log.warning(
+                "a SIP message of %d bytes to %s:%d fits no UDP datagram and was not sent; let it go by TCP: "
+                "a tcp:// place in sip.listen, and TCP at that peer (%d more not logged)",
+                len(data), *flow.remote, left_out,
+            )  # fmt: skip
 
     def _on_readable(self) -> None:
         counters, local = self._counters, self.address
