@@ -1,0 +1,98 @@
+"""SIP-13, RFC 3261 18.1.1: a desk gets a large INVITE by TCP, one without TCP gets it by UDP; SIPp is trunk and PBX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from demonstration.telephony import g711
+from tests.support.listening import decoded, matches
+from tests.support.ports import free_port
+from tests.support.processes import wait_until
+from tests.support.recorder import DDI, PBX, TRUNK, Plan, Recorder
+from tests.support.sipp import Sipp, SippRun
+
+pytestmark = pytest.mark.peer
+
+WITHOUT_TCP = "02079460666"
+TALK_MS = 2500
+LEAST_S = 1.0
+TOKEN = "      X-Token: " + "t" * 1400 + "\n      Content-Type: application/sdp\n      Content-Length: [len]\n"
+CONTENT = "      Content-Type: application/sdp\n      Content-Length: [len]\n"
+VOICES = {name: g711.unmistakable(g711.PCMA, 12.0, seed) for seed, name in enumerate(("caller", "desk"))}
+
+
+@pytest.fixture(name="desk_without_tcp", scope="module")
+def _desk_without_tcp() -> int:
+    return free_port(PBX)
+
+
+@pytest.fixture(name="recorder", scope="module")
+def _recorder(desk_without_tcp: int) -> Iterator[Recorder]:
+    route = f'[[route]]\ncalled = "{WITHOUT_TCP}"\nrule = "inbound"\ndestination = "sip:{PBX}:{desk_without_tcp}"\n'
+    with Recorder(Plan(pbx_port=free_port(PBX), first_routes=route)) as recorder:
+        yield recorder
+
+
+def party(name: str, folder: Path, *words: tuple[str, str], to: Recorder | None = None, **run: Any) -> Sipp:
+    """Return SIPp as a caller or a desk with a voice."""
+    folder.mkdir()
+    audio = folder / "voice.raw"
+    audio.write_bytes(VOICES[name])
+    fill = [*words, ("AUDIO_FILE", str(audio)), ("PAYLOAD_TYPE", "8"), ("CODEC", "PCMA"), ('"6000"', f'"{TALK_MS}"')]
+    made = SippRun(f"talking_{name}", fill=tuple(fill), **run)
+    return Sipp(made, folder / "sipp", None if to is None else to.sip)
+
+
+def caller(recorder: Recorder, folder: Path, number: str, *, large: bool, **run: Any) -> Sipp:
+    words = [("CALLER", number), *([(CONTENT, TOKEN)] if large else [])]
+    return party("caller", folder, *words, to=recorder, host=TRUNK, **run)
+
+
+def play(*parties: Sipp) -> None:
+    """Let desks and callers do their calls, all at once."""
+    with ExitStack() as stack:
+        for one in parties:
+            stack.enter_context(one.start())
+        for one in parties:
+            one.finish()
+
+
+def check_recorded(recorder: Recorder, number: str, calls: int = 1) -> None:
+    """Both voices of every call of a number were kept, each on its side."""
+    wait_until(lambda: [one["in_progress"] for one in recorder.find(number)] == [False] * calls, "the calls are over")
+    for item in recorder.find(number):
+        assert (item["outcome"], item["outcome_reason"]) == ("recorded", "complete"), recorder.tail()
+        _, *channels = recorder.export(item["call_id"])
+        for name, channel in zip(VOICES, channels, strict=True):
+            pieces = matches(np.array(channel, np.int16), decoded(g711.PCMA, VOICES[name]))
+            assert len(pieces) == 1, f"{name}: expected one unbroken stretch, found {pieces}"
+            assert pieces[0].seconds > LEAST_S, f"{name}: only {pieces[0].seconds} s"
+
+
+def test_a_large_invite_comes_by_tcp_and_a_small_one_by_udp(recorder: Recorder, tmp_path: Path) -> None:
+    """Two SIPp share the desk's port, one for each transport; each gets the call that fits it, both are recorded."""
+    port = recorder.plan.pbx_port
+    play(
+        party("desk", tmp_path / "by tcp", host=PBX, port=port, transport="tcp"),
+        party("desk", tmp_path / "by udp", host=PBX, port=port),
+        caller(recorder, tmp_path / "large", "07700900071", large=True, service=DDI),
+        caller(recorder, tmp_path / "small", "07700900072", large=False, service=DDI),
+    )
+    check_recorded(recorder, "07700900071")
+    check_recorded(recorder, "07700900072")
+
+
+def test_a_desk_without_tcp_gets_it_by_udp(recorder: Recorder, desk_without_tcp: int, tmp_path: Path) -> None:
+    """Its port refuses the connection: the call goes by UDP, and the next one does so at once."""
+    play(
+        party("desk", tmp_path / "desk", host=PBX, port=desk_without_tcp, calls=2),
+        caller(recorder, tmp_path / "caller", "07700900073", large=True, service=WITHOUT_TCP, calls=2, rate=2.0),
+    )
+    check_recorded(recorder, "07700900073", calls=2)
+    assert recorder.log.read_text().count(f"{PBX}:{desk_without_tcp} takes no TCP") == 1
