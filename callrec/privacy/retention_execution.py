@@ -8,10 +8,11 @@ right before it goes, and spared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callrec.catalogue.retention_rows import A_PAGE
 from callrec.catalogue.retention_runs import (
     RunReader,
     RunRow,
@@ -53,8 +54,12 @@ class Execution:
     sweep: Sweep
     hook: Callable[[RunPoint], None] = no_hook
 
-    async def begin(self, run: RunRow) -> RunRow:
+    async def begin(self, run: RunRow, going: Sequence[str] | None) -> RunRow:
         """Note what a permitted run may delete; from here on it is completed, whatever happens.
+
+        Args:
+            run: the run, with the sums it was permitted for.
+            going: the calls it may delete, None where they were too many to keep: then all rows are judged again.
 
         Raises:
             OperatorError: with exit code 75 if the calls are others than those the run was permitted for.
@@ -62,23 +67,29 @@ class Execution:
         """
         await self.stores.catalogue.transact(lambda connection, _: add_run(connection, run))
         self.hook(RunPoint.PERMITTED)
+        if going is None:
+            await self._judge_again(run)
+        else:
+            for start in range(0, len(going), A_PAGE):
+                await self._note(run.run_id, going[start : start + A_PAGE])
+        await self._change(run.run_id, state=RunState.DELETING.value)
+        self.hook(RunPoint.GATHERED)
+        return run
+
+    async def _judge_again(self, run: RunRow) -> None:
         tally = Tally()
         async for page in self.sweep.verdicts(run.day, self.sweep.policy, tally):
-            going = [verdict.call_id for verdict in page if goes(verdict)]
-            if going:
-                await self._note(run.run_id, going)
-                self.hook(RunPoint.NOTED)
+            await self._note(run.run_id, [verdict.call_id for verdict in page if goes(verdict)])
         if tally.summary.hash != run.hash:
             await self.drop(run)
             raise OperatorError(
                 "retention did not run: calls or holds changed while it looked; try again", exit_code=ExitCode.BUSY
             )
-        await self._change(run.run_id, state=RunState.DELETING.value)
-        self.hook(RunPoint.GATHERED)
-        return run
 
-    async def _note(self, run_id: str, call_ids: list[str]) -> None:
-        await self.stores.catalogue.transact(lambda connection, _: note_due(connection, run_id, call_ids))
+    async def _note(self, run_id: str, call_ids: Sequence[str]) -> None:
+        if call_ids:
+            await self.stores.catalogue.transact(lambda connection, _: note_due(connection, run_id, call_ids))
+            self.hook(RunPoint.NOTED)
 
     async def _change(self, run_id: str, **values: object) -> None:
         await self.stores.catalogue.transact(lambda connection, _: change_run(connection, run_id, **values))

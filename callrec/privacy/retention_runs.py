@@ -179,7 +179,7 @@ class RetentionBook:
         """Say whether a plan of that hash was shown, or is today's."""
         if plan_hash in self._shown:
             return True
-        return plan_hash == (await self._sweep.tally(self._stores.today())).summary.hash
+        return plan_hash == (await self._sweep.gather(self._stores.today()))[0].hash
 
     def _remember(self, plan_hash: str) -> None:
         self._shown[plan_hash] = None
@@ -199,20 +199,20 @@ class RetentionBook:
             raise OperatorError("a retention run is going on; try again when it has ended", exit_code=ExitCode.BUSY)
         async with self._lock:
             begun = RunRow(new_id(), RunState.GATHERING.value, actor, self._stores.today(), self._stores.now())
-            run, refusal = await self._judged(begun)
+            run, going, refusal = await self._judged(begun)
             if refusal is not None:
                 await self._note_refused(run, str(refusal))
                 raise refusal
-            return await self._carry_out(run)
+            return await self._carry_out(run, going)
 
-    async def _judged(self, run: RunRow) -> tuple[RunRow, OperatorError | None]:
-        """Return the run with its sums, and what refuses it."""
+    async def _judged(self, run: RunRow) -> tuple[RunRow, list[str] | None, OperatorError | None]:
+        """Return the run with its sums, the calls it would delete unless they are too many, and what refuses it."""
         why = self._blocked()
         if why is not None:
-            return run, OperatorError(f"retention did not run: {why}", exit_code=ExitCode.REFUSED)
+            return run, None, OperatorError(f"retention did not run: {why}", exit_code=ExitCode.REFUSED)
         _ = self._stores.erasing  # says in one sentence that nothing can be erased, before anything is read
         await self._resume()
-        summary = (await self._sweep.tally(run.day)).summary
+        summary, going = await self._sweep.gather(run.day)
         run = replace(run, hash=summary.hash, rows=summary.rows, to_delete=summary.to_delete)
         approved = await self.reader.approvals()
         facts = RunFacts(
@@ -225,8 +225,8 @@ class RetentionBook:
             check_run(summary, facts, self._guard)
         except OperatorError as error:
             self._remember(summary.hash)
-            return run, error
-        return run, None
+            return run, None, error
+        return run, going, None
 
     async def _note_refused(self, run: RunRow, problem: str) -> None:
         """Store that a run was refused, and why: `retention show` tells it to whoever was not there."""
@@ -235,9 +235,9 @@ class RetentionBook:
         await self._audit(run.actor, "retention.run", _run_document(refused))
         log.warning("%s", problem)
 
-    async def _carry_out(self, run: RunRow) -> dict[str, Any]:
+    async def _carry_out(self, run: RunRow, going: list[str] | None) -> dict[str, Any]:
         if run.to_delete:
-            await self._execution.begin(run)
+            await self._execution.begin(run, going)
             return await self._finish(run)
         done = replace(run, state=RunState.DONE.value, ended_at=self._stores.now())
         await self._stores.catalogue.transact(lambda connection, _: add_run(connection, done))

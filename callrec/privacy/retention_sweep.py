@@ -14,7 +14,7 @@ from callrec.privacy.protections import Hold, Protection
 from callrec.privacy.request_table import RequestState
 from callrec.privacy.retention import RowFacts, Verdict, judge
 from callrec.privacy.retention_classes import PartyKind, Relationship, RetentionPolicy
-from callrec.privacy.retention_plan import Tally
+from callrec.privacy.retention_plan import Summary, Tally, goes
 
 AUTHORISED = frozenset(
     {
@@ -27,6 +27,8 @@ AUTHORISED = frozenset(
     }
 )
 """States of a request in which what its plan erases is the request's to erase."""
+MOST_HELD = 20_000
+"""So many ids are kept in memory from looking to deleting, a few megabytes; for more all rows are read twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,18 @@ class Sweep:
         policy, zone = self.policy, self.stores.zone
         return [judge(facts_of(row, zone), policy, day) for row in await self._rows.of(call_ids)]
 
-    async def tally(self, day: date) -> Tally:
-        """Return the sums and the hash of a run of a local date."""
+    async def gather(self, day: date) -> tuple[Summary, list[str] | None]:
+        """Return the sums and the hash of a run of a local date, and what it would delete.
+
+        The list is None where it has more than `MOST_HELD` calls.
+        """
         tally = Tally()
-        async for _ in self.verdicts(day, self.policy, tally):
-            pass
-        return tally
+        going: list[str] | None = []
+        async for page in self.verdicts(day, self.policy, tally):
+            if going is not None:
+                going += [verdict.call_id for verdict in page if goes(verdict)]
+                going = going if len(going) <= MOST_HELD else None
+        return tally.summary, going
 
     async def newest(self) -> datetime | None:
         """Return when the newest call began, None where there is none."""

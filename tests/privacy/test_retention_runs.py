@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from callrec.catalogue import CallIdentity, FindQuery
+from callrec.catalogue.retention_rows import RetentionRows
 from callrec.errors import ExitCode, OperatorError
+from callrec.privacy import retention_sweep
 from callrec.privacy.erasing import Step
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.retention_execution import RunPoint, no_hook
 from callrec.privacy.retention_runs import NIGHTLY, RetentionBook, nothing_blocks
+from callrec.privacy.retention_sweep import MOST_HELD
 from callrec.settings import Settings
 from tests.catalogue.house import CALLER, NAME, OTHER, OURS, files_with, spellings
 from tests.privacy.request_house import Office, office, settings
@@ -293,8 +296,8 @@ async def test_what_came_under_a_hold_meanwhile_is_spared(tmp_path: Path) -> Non
         await here.approved()
         begin = here.book._execution.begin
 
-        async def begin_and_hold(run: Any) -> Any:
-            begun = await begin(run)
+        async def begin_and_hold(run: Any, listed: Any) -> Any:
+            begun = await begin(run, listed)
             await here.office.protections.protect(
                 "legal_hold", ids=[held], reason="claim", review=date(2027, 2, 1), actor="alice"
             )
@@ -305,6 +308,29 @@ async def test_what_came_under_a_hold_meanwhile_is_spared(tmp_path: Path) -> Non
         assert (done["deleted"], done["spared"]) == (1, 1)
         assert await here.there() == {held} - {going}
         assert placed[0] is RunPoint.PERMITTED
+
+
+@pytest.mark.parametrize(("most_held", "times"), [(2, 1), (1, 2)])
+async def test_a_run_reads_every_row_once_and_twice_only_to_delete_very_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most_held: int, times: int
+) -> None:
+    """What goes is kept from looking to deleting, unless that would take much memory; the outcome is the same."""
+    swept: list[RetentionRows] = []
+    pages = RetentionRows.pages
+
+    def counted(rows: RetentionRows) -> Any:
+        swept.append(rows)
+        return pages(rows)
+
+    async with retention(tmp_path) as here:
+        for _ in range(2):
+            await here.old_call()
+        await here.approved()
+        monkeypatch.setattr(retention_sweep, "MOST_HELD", most_held)
+        monkeypatch.setattr(RetentionRows, "pages", counted)
+        assert (await here.run())["deleted"] == 2
+        assert await here.there() == set()
+        assert len(swept) == times
 
 
 async def test_two_runs_at_once_are_one(tmp_path: Path) -> None:
@@ -319,9 +345,15 @@ async def test_two_runs_at_once_are_one(tmp_path: Path) -> None:
 # Cut off
 
 
-@pytest.mark.parametrize("point", [*RunPoint, *Step])
-async def test_a_run_that_is_cut_off_is_completed_by_the_next_start(tmp_path: Path, point: RunPoint | Step) -> None:
+CUTS = [*((point, MOST_HELD) for point in (*RunPoint, *Step)), *((point, 0) for point in RunPoint)]
+
+
+@pytest.mark.parametrize(("point", "most_held"), CUTS)
+async def test_a_run_that_is_cut_off_is_completed_by_the_next_start(
+    tmp_path: Path, point: RunPoint | Step, most_held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The power goes after any step: the next start deletes all of what was permitted, or none of it, no more."""
+    monkeypatch.setattr(retention_sweep, "MOST_HELD", most_held)
 
     def pull(here: RunPoint | Step) -> None:
         if here is point:
