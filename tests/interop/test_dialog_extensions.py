@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.ports import free_port
-from tests.support.processes import wait_until
-from tests.support.recorder import PBX, TRUNK, Plan, Recorder
-from tests.support.sipp import Sipp, SippRun
+from tests.support.exchange import ANNOUNCED, THROUGH, Exchange, exchange_plan
+from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.peer
-
-SCENARIOS = Path(__file__).resolve().parent / "scenarios"
-ANNOUNCED, THROUGH = "02079460801", "02079460802"
-ROUTE = '[[route]]\nfrom = "trunk"\ncalled = "{called}"\nrule = "{rule}"\ndestination = "sip:{host}:{port}"\n'
-NUMBERS = itertools.count(7700900801)
-
-CALLER_HEADERS = """Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch];rport
-Max-Forwards: 70
-From: <sip:CALLER@[local_ip]:[local_port]>;tag=[pid]t[call_number]
-Call-ID: [call_id]
-Contact: <sip:CALLER@[local_ip]:[local_port];transport=[transport]>"""
-DESK_HEADERS = """Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
-Max-Forwards: 70
-From:[$near];tag=[pid]d[call_number]
-To:[$far]
-Call-ID: [call_id]
-Contact: <sip:desk@[local_ip]:[local_port]>"""
-REPLY_HEADERS = """[last_Via:]
-[last_From:]
-[last_To:]
-[last_Call-ID:]
-[last_CSeq:]
-Contact: <sip:[local_ip]:[local_port]>"""
-INVITE_HEADERS = """Via:[$via]
-From:[$far]
-To:[$near];tag=[pid]d[call_number]
-Call-ID: [call_id]
-CSeq: INVITE_CSEQ INVITE
-Contact: <sip:desk@[local_ip]:[local_port]>"""
-SESSION = """Content-Type: application/sdp
-Content-Length: [len]
-
-v=0
-o=sipp 1 1 IN IP[local_ip_type] [local_ip]
-s=-
-c=IN IP[media_ip_type] [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 8 101
-a=rtpmap:8 PCMA/8000
-a=rtpmap:101 telephone-event/8000
-a=fmtp:101 0-15"""
-MOVED_SESSION = SESSION.replace("o=sipp 1 1", "o=sipp 1 2").replace("[media_port]", "[media_port+2]")
-FAX_SESSION = "\n".join(
-    [*MOVED_SESSION.splitlines()[:8], "m=image [media_port+2] udptl t38", "a=T38FaxVersion:0", "a=T38MaxBitRate:14400"]
-)
-
-
-class Exchange:
-    """A recorder between two SIPps."""
-
-    def __init__(self, recorder: Recorder, port: int, place: Path) -> None:
-        self.recorder, self.port, self.place = recorder, port, place
-
-    def play(self, called: str, caller_scenario: str, desk_scenario: str, *, cseq: int = 1) -> dict[str, Any]:
-        """Let both play their parts, both of which must succeed; return the row of the call."""
-        caller = f"0{next(NUMBERS)}"
-        words = {
-            "CALLER_HEADERS": CALLER_HEADERS, "DESK_HEADERS": DESK_HEADERS, "REPLY_HEADERS": REPLY_HEADERS,
-            "INVITE_HEADERS": INVITE_HEADERS, "INVITE_CSEQ": str(cseq), "MOVED_SESSION": MOVED_SESSION,
-            "FAX_SESSION": FAX_SESSION, "SESSION": SESSION, "CALLER": caller, "PAYLOAD_TYPE": "8", "CODEC": "PCMA",
-        }  # fmt: skip
-        fill = tuple(words.items())
-        desk = Sipp(
-            SippRun(desk_scenario, PBX, self.port, fill=fill, folder=SCENARIOS, timeout_s=90), self.place / "desk"
-        )
-        run = SippRun(caller_scenario, TRUNK, service=called, fill=fill, folder=SCENARIOS, timeout_s=90)
-        trunk = Sipp(run, self.place / "trunk", self.recorder.sip)
-        with desk.start(), trunk.start():
-            trunk.finish()
-            desk.finish()
-        wait_until(lambda: [item["in_progress"] for item in self.recorder.find(caller)] == [False], "the call is over")
-        (item,) = self.recorder.find(caller)
-        return item
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Recorder, int]]:
     """Return a recorder whose PBX is a SIPp, with one number that is announced and one that is not."""
-    port = free_port(PBX)
-    routes = "".join(
-        ROUTE.format(called=called, rule=rule, host=PBX, port=port)
-        for called, rule in ((ANNOUNCED, "inbound"), (THROUGH, ""))
-    )
-    with Recorder(Plan(first_routes=routes)) as recorder:
+    plan, port = exchange_plan()
+    with Recorder(plan) as recorder:
         yield recorder, port
 
 
