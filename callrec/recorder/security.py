@@ -74,7 +74,7 @@ class Security:
             assert peer is not None, "internal error: a rule without a peer"
             raise SecurityError(
                 f"peer {peer.name} has srtp = required and speaks {flow.transport}: keys go over TLS only; "
-                "let it call over TLS, and call it as sips: or with ;transport=tls"
+                "let it call over TLS, and set transport = tls"
             )
         return cls(policy if secret else Srtp.OFF, secret, random)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -11,19 +10,12 @@ from ipaddress import ip_address
 from callrec.settings.choices import LawfulBasis, RetentionStart, Srtp
 from callrec.settings.model import Settings
 from callrec.settings.origin import KeyPath
+from callrec.settings.problem import Problem
 from callrec.settings.signalling import Peer
 from callrec.settings.values import CalendarPeriod, Transport, write_duration
+from callrec.settings.ways import listens_for_peers, never_in_clear
 
 LEAST_SESSION, LONGEST_SESSION = timedelta(seconds=90), timedelta(hours=24)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One fault: where it is, what was found, what was expected."""
-
-    path: KeyPath
-    found: str
-    expected: str
 
 
 def first_problem(settings: Settings) -> Problem | None:
@@ -175,6 +167,8 @@ _CHECKS = (
     _listen_once,
     _session_timer,
     _tls_files,
+    listens_for_peers,
+    never_in_clear,
     _srtp,
     _peer_passwords,
     _addresses_once,

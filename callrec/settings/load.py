@@ -11,11 +11,12 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from callrec.errors import ConfigurationError
-from callrec.settings.checks import Problem, first_problem
+from callrec.settings.checks import first_problem
 from callrec.settings.layers import Layers
 from callrec.settings.model import Settings
 from callrec.settings.origin import EnvironmentOrigin, FileOrigin, KeyPath, NamedOrigin, Origin, Origins, show_key
 from callrec.settings.paths import Surroundings, credential_path
+from callrec.settings.problem import Problem
 
 _KINDS = {bool: "true or false", int: "a whole number", str: "text", list: "an array", dict: "a table"}
 _EXPECTED = {

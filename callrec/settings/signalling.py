@@ -28,7 +28,7 @@ from callrec.settings.types import (
     Word,
     WordOrEmpty,
 )
-from callrec.settings.values import Listen
+from callrec.settings.values import Listen, Transport
 
 
 class Sip(Section):
@@ -72,6 +72,11 @@ class Peer(Section):
     role: PeerRole = Field(description="trunk (the outside world) or pbx (our side).")
     trusted_identity: Switch = Field(
         default=False, description="Believe its P-Asserted-Identity, Remote-Party-ID and Diversion (CLI-1)."
+    )
+    transport: Transport = Field(
+        default=Transport.UDP,
+        description="How it is called where a URI names no transport: udp, tcp or tls; "
+        "with tls it is never called in clear, and believed over TLS only (CLI-1).",
     )
     nat: Switch = Field(default=False, description="Send media to where its media comes from (it sits behind NAT).")
     media_addresses: tuple[Source, ...] = Field(default=(), description="Further addresses its media may come from.")

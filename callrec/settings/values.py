@@ -307,7 +307,8 @@ class BrokerUrl:
 
 _SIP_USER = r"(?:[A-Za-z0-9_.!~*'()&=+$,;?/%#-]+(?::[^@\s]*)?@)?"
 _SIP_URI = re.compile(
-    rf"sips?:{_SIP_USER}(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d+))?(?:;[^\s?]+)?", re.IGNORECASE
+    rf"sips?:{_SIP_USER}(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::(?P<port>\d+))?(?P<parameters>;[^\s?]+)?",
+    re.IGNORECASE,
 )
 
 
@@ -324,3 +325,26 @@ def read_sip_uri(text: str) -> str:
     if found["port"] is not None:
         read_port(found["port"])
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class SipPlace:
+    """Where a SIP URI leads, as far as it says: host in lower case, port, transport."""
+
+    host: str
+    port: int | None
+    transport: Transport | None
+
+    @classmethod
+    def of(cls, uri: str) -> SipPlace:
+        """Return the place of a URI that `read_sip_uri` took; of an empty one, a place that is nobody's."""
+        found = _SIP_URI.fullmatch(uri)
+        if found is None:
+            return cls("", None, None)
+        parameters = dict(part.lower().partition("=")[::2] for part in (found["parameters"] or "").split(";"))
+        named = Transport.TLS if uri[:5].lower() == "sips:" else _TRANSPORTS.get(parameters.get("transport", ""))
+        host = parameters.get("maddr") or found["host"].lower()
+        return cls(host.strip("[]"), int(found["port"]) if found["port"] else None, named)
+
+
+_TRANSPORTS = {transport.value: transport for transport in Transport}

@@ -167,7 +167,7 @@ class Driver:
 
     def _credentials_for(self, flow: Flow) -> DigestCredentials | None:
         peer = self.peer_of(flow)
-        return None if peer is None else self._passwords.get(peer.name)
+        return self._passwords.get(peer.name) if peer is not None and peer.username else None
 
     def _wanted_of(self, _request: Request, flow: Flow) -> DigestCredentials | None:
         peer = self.peer_of(flow)
@@ -263,7 +263,7 @@ class Driver:
         """Return the peer at the far end of a flow: over TLS by its certificate where it is known by that."""
         if flow.transport == "tls":
             return self.peers.identify(flow.remote, self._transports.names_of(flow))
-        return self.peers.match(flow.remote)
+        return self.peers.in_clear(flow.remote)
 
     async def resolve(self, uri: Uri) -> Flow:
         """Return the way to a SIP URI, for `Dial`.

@@ -8,8 +8,10 @@ import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from callrec.settings import Peer
+from callrec.settings import Peer, Transport
+from callrec.sip.dialog import DEFAULT_PORT, SECURE_PORT, is_literal
 from callrec.sip.events import Address
+from callrec.sip.uri import Uri
 
 log = logging.getLogger("callrec.signalling")
 
@@ -26,6 +28,8 @@ class Peers:
         self._peers: Sequence[Peer] = tuple(peers)
         self._named: dict[str, frozenset[IpAddress]] = {}
         self._remembered: dict[Address, Peer | None] = {}
+        self._in_clear = {peer.name: _unbelieved(peer) for peer in self._peers if peer.transport is Transport.TLS}
+        self._names = {place: peer for peer in self._peers for place in _names_of(peer)}
 
     def __iter__(self) -> Iterator[Peer]:
         return iter(self._peers)
@@ -72,6 +76,26 @@ class Peers:
         found = self.match(address)
         return None if found is None or found.tls_names else found
 
+    def in_clear(self, address: Address) -> Peer | None:
+        """Return the peer that speaks from an address over UDP or TCP.
+
+        One whose `transport` is TLS is not believed so, for an address can be forged (CLI-1): its calls pass, without
+        the identity they assert, and it may not transfer.
+        """
+        found = self.match(address)
+        return found if found is None else self._in_clear.get(found.name, found)
+
+    def at(self, name: str, host: str, port: int | None) -> Peer | None:
+        """Return the peer that a URI leads to: by the name in it, else by its IP address and port.
+
+        Where the URI has no port, that of TLS will do as well: which of the two it is follows from the peer.
+        """
+        ports = (DEFAULT_PORT, SECURE_PORT) if port is None else (port,)
+        for number in (*ports, None):
+            if (peer := self._names.get((name.lower(), number))) is not None:
+                return peer
+        return next((peer for number in ports if (peer := self.match(Address(host, number))) is not None), None)
+
     def named(self, name: str) -> Peer | None:
         """Return the peer of a name."""
         return next((peer for peer in self._peers if peer.name == name), None)
@@ -111,3 +135,16 @@ class Peers:
                 continue
             self._named[name] = frozenset(ip_address(answer[4][0]) for answer in answers)
         self._remembered.clear()
+
+
+def _names_of(peer: Peer) -> Iterator[tuple[str, int | None]]:
+    """Return the host names of a peer: in its addresses, its certificate, its registrar; with None for any port."""
+    yield from ((place.name, place.port) for place in peer.addresses if place.name is not None)
+    yield from ((name, None) for name in peer.tls_names)
+    if peer.register_at and not is_literal(host := Uri.parse(peer.register_at).host):
+        yield host.lower(), None
+
+
+def _unbelieved(peer: Peer) -> Peer:
+    """Return a peer as it counts in clear where it is to speak over TLS; we answer no challenge of it either."""
+    return peer.model_copy(update={"trusted_identity": False, "allow_refer": False, "username": ""})

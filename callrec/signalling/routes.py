@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from callrec.errors import OperatorError
+from callrec.signalling.choice import is_downgrade, names_transport, transport_to
 from callrec.signalling.peers import Peers
 from callrec.signalling.sockets import Listening, family_of, route_local
-from callrec.sip.dialog import default_port, is_literal, literal_route, transport_of
+from callrec.sip.dialog import default_port, is_literal, literal_route
 from callrec.sip.events import Address, Flow, SipTransport
 from callrec.sip.uri import Uri
 
@@ -103,12 +104,23 @@ class Routes:
         found = literal_route(uri, flow)
         if found.remote == flow.remote and found.transport == flow.transport:
             return flow
-        if found.remote.host != flow.remote.host and not self.is_known(found.remote):
-            return flow
+        if found.remote.host != flow.remote.host:
+            if not self.is_known(found.remote):
+                return flow
+            found = self._secured(uri, found)
+            if is_downgrade(found.transport, self.peers.match(found.remote)):
+                return flow  # by the hop that this dialog has: what it names is not called in clear
         if found.transport == flow.transport and family_of(found.remote.host) == family_of(flow.remote.host):
             return found
         local = self.local_for(found.transport, found.remote.host)
         return flow if local is None else Flow(found.transport, local, found.remote)
+
+    def _secured(self, uri: Uri, found: Flow) -> Flow:
+        """Return a way that a Contact leaves open as TLS, where it leads to a peer that is called by nothing else."""
+        host = found.remote.host
+        if names_transport(uri) or not is_downgrade(found.transport, self.peers.at(host, host, uri.port)):
+            return found
+        return Flow("tls", found.local, Address(host, uri.port or default_port("tls")))
 
     async def resolve(self, uri: Uri) -> Flow:
         """Return the way to a SIP URI; an IP address costs nothing, a name is looked up.
@@ -120,10 +132,10 @@ class Routes:
         if not uri.is_sip or not uri.host:
             raise OperatorError(f"found a destination with scheme {uri.scheme!r}, expected sip:user@host")
         host = uri.parameter("maddr") or uri.host
-        asked = transport_of(uri)
         address = host if is_literal(host) else await self._look_up(host)
+        asked = transport_to(uri, self.peers.at(host, address, uri.port))
         local = self.local_for(asked, address)
-        if local is None and asked == "udp" and not uri.parameter("transport"):
+        if local is None and asked == "udp" and not names_transport(uri):
             asked, local = "tcp", self.local_for("tcp", address)
         if local is None:
             port = default_port(asked)

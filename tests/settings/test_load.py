@@ -199,6 +199,50 @@ digits = {{ 1 = "{one}", 2 = ["{two}", "{one}"] }}
     assert (settings.menu[0].default, settings.menu[0].digits) == ((two,), {"1": (one,), "2": (two, one)})
 
 
+LISTENING = """
+[sip]
+listen = ["udp://127.0.0.1:5060", "tls://127.0.0.1:5061"]
+tls_certificate_file = "./a.pem"
+tls_key_file = "./a.key"
+[[peer]]
+name = "a"
+addresses = ["10.0.0.1", "a.test"]
+role = "pbx"
+transport = "tls"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[[route]]\ndestination = 'sip:10.0.0.1;transport=udp'", "route[0].destination"),
+        ("[[route]]\ndestination = ['sips:10.0.0.1', 'sip:1@A.test;Transport=TCP']", "route[0].destination"),
+        ("[emergency]\ndestination = 'sip:10.0.0.1:5060;transport=tcp'", "emergency.destination"),
+        ("[[menu]]\nname = 'm'\ndigits = { 1 = 'sip:10.0.0.1;transport=udp' }", "menu[0].digits.1"),
+        ("[[menu]]\nname = 'm'\ndigits = { 1 = 'sip:b' }\ndefault = 'sip:a.test;transport=udp'", "menu[0].default"),
+    ],
+)
+def test_no_destination_takes_a_peer_out_of_tls(tmp_path: Path, text: str, key: str) -> None:
+    """SIP-13: what is never called in clear is found at the start, with its line, not by the first call."""
+    found = fault(tmp_path, LISTENING + text)
+    assert f": {key}: found " in found
+    assert 'expected sips: or no transport, for peer "a" has transport = "tls" and is never called in clear' in found
+
+
+def test_a_destination_without_transport_or_with_tls_fits_a_peer_of_tls(tmp_path: Path) -> None:
+    """SIP-13: and what leads to others is their affair."""
+    uris = "'sip:10.0.0.1', 'sips:a.test', 'sip:10.0.0.1:5061;transport=tls', 'sip:10.0.0.2;transport=udp'"
+    assert load(write(tmp_path, f"{LISTENING}[[route]]\ndestination = [{uris}]"), {}).peer[0].transport == "tls"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+def test_a_peer_is_called_only_by_what_we_listen_on(tmp_path: Path, transport: str) -> None:
+    """SIP-13: a transport without a place of ours is a fault of the configuration, not of every call."""
+    text = "[sip]\nlisten = ['udp://127.0.0.1:5060']\n[[peer]]\nname='a'\naddresses=['10.0.0.1']\nrole='pbx'\n"
+    expected = f'peer[0].transport: found "{transport}", expected a place {transport}://… in sip.listen for it'
+    assert expected in fault(tmp_path, f"{text}transport = '{transport}'")
+
+
 def test_srtp_without_its_extra_is_a_fault_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,33 @@ def test_the_longest_match_wins(host: str, port: int, name: str | None) -> None:
     assert TABLE.is_known(Address(host, port)) == (name is not None)
 
 
+SECURED = peer("secured", "10.0.0.1", "pbx.test", trusted_identity=True, allow_refer=True, transport="tls")
+
+
+def test_a_peer_of_tls_is_not_believed_in_clear() -> None:
+    """CLI-1: an address can be forged. Its calls pass, without the identity they assert, and it transfers nobody."""
+    peers = Peers([SECURED, peer("plain", "10.0.0.2", trusted_identity=True)])
+    found = peers.in_clear(Address("10.0.0.1", 5060))
+    assert found is not None
+    assert (found.name, found.trusted_identity, found.allow_refer) == ("secured", False, False)
+    assert peers.identify(Address("10.0.0.1", 40000), ()) == SECURED
+    plain = peers.in_clear(Address("10.0.0.2", 5060))
+    assert plain is not None
+    assert plain.trusted_identity
+    assert peers.in_clear(Address("10.0.0.3", 5060)) is None
+
+
+def test_a_destination_is_a_peers_by_its_name_before_anything_is_looked_up() -> None:
+    """SIP-13: what a name may not be called by must not depend on DNS; a named port counts."""
+    registrar = peer("registrar", "10.0.0.2", register="sip:me@Reg.test", tls_names=["edge.test"])
+    peers = Peers([SECURED, registrar, peer("ported", "pbx.test:5080", "10.0.0.3:5061")])
+    places = [("PBX.test", "9.9.9.9", None), ("reg.test", "9.9.9.9", 5070), ("edge.test", "9.9.9.9", None)]
+    places += [("pbx.test", "9.9.9.9", 5080), ("10.0.0.1", "10.0.0.1", None), ("10.0.0.3", "10.0.0.3", None)]
+    found = [peers.at(*place) for place in places]
+    assert [one and one.name for one in found] == ["secured", "registrar", "registrar", "ported", "secured", "ported"]
+    assert peers.at("other.test", "9.9.9.9", None) is None
+
+
 async def test_a_peer_by_name_counts_once_it_is_found() -> None:
     """Names are looked up, never while a packet waits."""
     peers = Peers([peer("named", "localhost:5090")])

@@ -97,3 +97,78 @@ def test_a_listening_place_that_is_none_is_refused(text: str) -> None:
     """One sentence that says what was found and expected."""
     with pytest.raises(OperatorError, match=r"sip\.listen: found"):
         read_listening(text)
+
+
+TLS = Address("127.0.0.1", 5063)
+SECURE = (Listening("udp", UDP), Listening("tcp", TCP), Listening("tls", TLS))
+SET = Peers([
+    peer("trunk", "10.0.0.1", "trunk.test", transport="tls"), peer("pbx", "10.0.0.2", transport="tcp"),
+    peer("other", "10.0.0.3"),
+])  # fmt: skip
+
+
+def set_routes(*places: Listening) -> Routes:
+    return Routes(SET, "", lambda: 0.0, list(places or SECURE))
+
+
+@pytest.mark.parametrize(
+    ("uri", "transport", "port"),
+    [
+        ("sip:1@10.0.0.1", "tls", 5061),
+        ("sip:1@10.0.0.1:5071", "tls", 5071),
+        ("sip:1@10.0.0.1;transport=tls", "tls", 5061),
+        ("sips:1@10.0.0.1", "tls", 5061),
+        ("sip:1@10.0.0.2", "tcp", 5060),
+        ("sip:1@10.0.0.2;transport=udp", "udp", 5060),
+        ("sips:1@10.0.0.2", "tls", 5061),
+        ("sip:1@10.0.0.3", "udp", 5060),
+        ("sip:1@10.0.0.3;transport=tcp", "tcp", 5060),
+        ("sip:1@10.9.9.9", "udp", 5060),
+    ],
+)
+async def test_a_peers_transport_counts_where_a_uri_names_none(uri: str, transport: str, port: int) -> None:
+    """SIP-13: `[[peer]] transport`, and the port that goes with it; what a URI names comes first."""
+    found = await set_routes().resolve(Uri.parse(uri))
+    assert (found.transport, found.remote.port) == (transport, port)
+
+
+@pytest.mark.parametrize("named", ["udp", "tcp", "ws"])
+async def test_no_uri_takes_a_peer_out_of_tls(named: str) -> None:
+    """SIP-13: of a 3xx, a Refer-To or a file: it leads nowhere, and the text says to whom and what would."""
+    with pytest.raises(OperatorError, match=r"peer trunk, which has transport = tls .*expected sips:"):
+        await set_routes().resolve(Uri.parse(f"sip:1@10.0.0.1;transport={named}"))
+
+
+async def test_a_peer_of_tls_is_not_called_by_what_we_have_instead() -> None:
+    """SIP-13: without a place for TLS it is not called at all."""
+    with pytest.raises(OperatorError, match="by tls; add tls://"):
+        await set_routes(Listening("udp", UDP), Listening("tcp", TCP)).resolve(Uri.parse("sip:1@10.0.0.1"))
+
+
+CLEAR = Flow("udp", UDP, Address("10.0.0.3", 5060))
+
+
+@pytest.mark.parametrize(
+    ("uri", "flow", "expected"),
+    [
+        ("sip:1@10.0.0.1", CLEAR, Flow("tls", TLS, Address("10.0.0.1", 5061))),
+        ("sip:1@10.0.0.1:5071", CLEAR, Flow("tls", TLS, Address("10.0.0.1", 5071))),
+        ("sip:1@10.0.0.1;transport=udp", CLEAR, CLEAR),
+        ("sip:1@10.0.0.1;transport=tcp", CLEAR, CLEAR),
+        ("sip:1@10.0.0.2", CLEAR, Flow("udp", UDP, Address("10.0.0.2", 5060))),
+        (
+            "sip:1@10.0.0.1:5080",
+            Flow("udp", UDP, Address("10.0.0.1", 5060)),
+            Flow("udp", UDP, Address("10.0.0.1", 5080)),
+        ),
+        (
+            "sip:1@10.0.0.1:5060",
+            Flow("tls", TLS, Address("10.0.0.1", 5061)),
+            Flow("tls", TLS, Address("10.0.0.1", 5061)),
+        ),
+    ],
+    ids=["none named", "a port", "udp", "tcp", "a peer of tcp", "its own dialog in clear", "its own over TLS"],
+)
+def test_a_contact_does_not_call_a_peer_of_tls_in_clear(uri: str, flow: Flow, expected: Flow) -> None:
+    """SIP-13: it is reached over TLS, or by the hop that the dialog has; a dialog it began in clear itself goes on."""
+    assert set_routes().route_in_dialog(Uri.parse(uri), flow) == expected

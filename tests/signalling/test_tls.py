@@ -89,6 +89,23 @@ async def test_a_call_goes_over_tls_with_its_via_and_contact(authority: Authorit
         assert caller.driver.connections == pbx.driver.connections == 1
 
 
+async def test_a_peer_set_to_tls_is_called_so_by_a_plain_uri_and_believed_so_alone(authority: Authority) -> None:
+    """SIP-13, CLI-1: `transport = "tls"` needs no word in the URI; what comes from its address over UDP is not it."""
+    set_to_tls = peer("pbx", "127.0.0.1", transport="tls", trusted_identity=True)
+    ours, theirs = authority.issue("rec.example.net"), authority.issue("127.0.0.1")
+    async with house(theirs) as pbx, house(ours, set_to_tls) as caller:
+        flow = await caller.driver.resolve(Uri.parse(f"sip:100@127.0.0.1:{pbx.address('tls').port}"))
+        assert flow.transport == "tls"
+        invite(caller, flow)
+        assert (await pbx.take(IncomingCall)).flow.transport == "tls"
+        over_tls = caller.driver.peer_of(flow)
+        over_udp = caller.driver.peer_of(flow._replace(transport="udp"))
+        assert over_tls is not None
+        assert over_udp is not None
+        assert (over_tls.name, over_tls.trusted_identity) == ("pbx", True)
+        assert (over_udp.name, over_udp.trusted_identity) == ("pbx", False)
+
+
 async def test_two_messages_go_over_one_connection(authority: Authority) -> None:
     """A connection is reused while it lives (RFC 5923), also for what the far side sends."""
     ours = authority.issue("127.0.0.1")
