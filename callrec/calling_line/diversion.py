@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +21,10 @@ _REASONS = {
     "487": "deflection",
     "503": "unavailable",
 }
+# What a party answered, as the Reason in its own entry tells it (RFC 7044 5): it was not asked why, so an unanswered
+# call is told by whatever ended the ringing.
+_ANSWERS = _REASONS | {"480": "no-answer", "487": "no-answer", "600": "user-busy", "603": "deflection"}
+_REASON = re.compile(r"\s*SIP\s*;(?:.*;)?\s*cause\s*=\s*([0-9]{3})\b.*", re.IGNORECASE | re.DOTALL)
 _LAST_INDEX = (1 << 31,)
 
 
@@ -77,13 +82,28 @@ def _is_hidden(party: Party) -> bool:
 
 
 def _of_history(headers: Pairs, peer: PeerProfile) -> Sequence[_Entry]:
-    """Return the entries that forwarded, latest first: each stands before one that tells why (RFC 7044)."""
+    """Return the entries that forwarded, latest first: the one after each, or a Reason in its own, tells why."""
     parties = sorted((party for party in parties_of(headers, "history-info", peer) if party), key=_index)
     entries = []
     for before, after in pairwise(parties):
-        if (cause := after.address.uri.parameter("cause") or "") in _REASONS:
-            entries.append(_Entry(before, _is_private(before), _REASONS[cause]))
+        if (why := _why(before, after)) is not None:
+            entries.append(_Entry(before, _is_private(before), why))
     return entries[::-1]
+
+
+def _why(before: Party, after: Party) -> str | None:
+    """Return why a call went on from one entry to the next, None where no party forwarded it.
+
+    RFC 7044 has both forms: `cause` where the call went to (RFC 4458), and the answer of the one it came from, escaped
+    as `?Reason=SIP;cause=302`. The latter alone also comes of a network that tries the same number elsewhere.
+    """
+    if (cause := after.address.uri.parameter("cause") or "") in _REASONS:
+        return _REASONS[cause]
+    for name, value in before.address.uri.headers:
+        found = _REASON.fullmatch(value) if name.casefold() == "reason" else None
+        if found is not None and before.number.e164 != after.number.e164:
+            return _ANSWERS.get(found[1])
+    return None
 
 
 def _index(party: Party) -> tuple[int, ...]:

@@ -162,6 +162,18 @@ def test_history_info_is_ordered_by_index_and_may_hide_an_entry() -> None:
     assert (identity.diverting_number, identity.diverting_withheld) == (None, True)
 
 
+def test_history_info_may_tell_the_cause_as_the_answer_of_who_forwarded() -> None:
+    """RFC 7044 5: `?Reason=SIP;cause=302` in the entry that was called first, as Teams and its SBCs write it."""
+    busy = "<sip:+442079460777@h?Reason=SIP%3Bcause%3D486%3Btext%3D%22Busy%20Here%22>;index=1"
+    identity = identify([("From", ANN), ("History-Info", f"{busy}, <sip:+442079460123@h>;index=1.1")], TRUSTED)
+    assert identity.diverting_number is not None
+    assert identity.diverting_number.e164 == "+442079460777"
+    assert identity.diversion_reason == "user-busy"
+    again = "<sip:+442079460123@a?Reason=SIP%3Bcause%3D503>;index=1, <sip:+442079460123@b>;index=2"
+    identity = identify([("From", ANN), ("History-Info", again)], TRUSTED)
+    assert identity.diverting_number is None, "the network tried the same number elsewhere"
+
+
 def test_what_cannot_be_read_is_flagged_and_the_rest_is_used() -> None:
     """A broken header costs its own value only."""
     identity = identify([("From", '"Ann <sip:'), ("P-Asserted-Identity", ANN)], TRUSTED)
