@@ -6,139 +6,41 @@ Nothing here needs a running recorder. Only configured peers and destinations ar
 from __future__ import annotations
 
 import errno
-import os
-import select
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from callrec.console.findings import Finding, Patient
+from callrec.console.peer_questions import ask_all, destinations, places
 from callrec.errors import OperatorError
 from callrec.rtp import RtpPacket
-from callrec.settings.values import bracketed
+from callrec.signalling import TlsFiles
 from callrec.signalling.certificates import expires_at
 from callrec.signalling.sockets import family_of, route_local
-from callrec.sip.dialog import DEFAULT_PORT, is_literal
-from callrec.sip.headers import Headers
-from callrec.sip.message import Request
-from callrec.sip.uri import Uri
+from callrec.sip.dialog import is_literal
 
 if TYPE_CHECKING:
     from callrec.settings import Settings
 
-_ANSWER_S = 1.0
-"""How long a peer may take to answer OPTIONS; RFC 3261's T1 is half of it."""
 _RTP_PACKETS, _RTP_STEP_S = 50, 0.01
 _EXPIRES_SOON = timedelta(days=21)
 """Certificates of ACME are renewed 30 days before their end: one that has less than 21 was not."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A peer's one address."""
-
-    peer: str
-    host: str
-    port: int
-
-
 def peer_findings(patient: Patient) -> Iterator[Finding]:
     """Ask every peer that has an address of its own by OPTIONS, all at once (RFC 3261 11)."""
-    places = list(_places(patient.settings, asked=True))
-    answers = _ask_all(places)
-    for place in places:
-        where, answer = f"{place.peer} at {bracketed(place.host)}:{place.port}", answers.get(place)
+    settings = patient.settings
+    files = TlsFiles(settings.sip.tls_certificate_file, settings.sip.tls_key_file, settings.sip.tls_ca_file)
+    asked = list(places(settings))
+    for place, answer in zip(asked, ask_all(asked, files), strict=True):
         if isinstance(answer, float):
-            yield Finding("peers", "ok", f"{where} answers OPTIONS after {answer * 1000:.0f} ms")
+            yield Finding("peers", "ok", f"{place} answers OPTIONS after {answer * 1000:.0f} ms")
             continue
-        why = answer or f"no answer to OPTIONS over UDP in {_ANSWER_S:g} s"
         mend = f"ping -c 3 {place.host}   # does it run, and may this machine speak to its port {place.port}?"
-        yield Finding("peers", "warning", f"{where}: {why}", mend)
-
-
-def _places(settings: Settings, *, asked: bool = False) -> Iterator[_Place]:
-    """Return where peers listen, as far as it is known: a destination on a peer's host, else its address.
-
-    `asked`: only those that can be asked over UDP; not one to which calls go by TCP or TLS.
-    """
-    destinations = {uri.host: uri for uri in reversed(_destinations(settings))}
-    for peer in settings.peer:
-        for address in peer.addresses:
-            network = address.network
-            if network is None or network.prefixlen < network.max_prefixlen:
-                continue
-            host = str(network.network_address)
-            uri = destinations.get(host)
-            if not asked or uri is None or _is_udp(uri):
-                port = (uri.port if uri is not None else address.port) or DEFAULT_PORT
-                yield _Place(peer.name, host, port)
-
-
-def _destinations(settings: Settings) -> list[Uri]:
-    """Return where calls go, in the order of the routes."""
-    return [Uri.parse(text) for route in settings.route for text in route.destination]
-
-
-def _is_udp(uri: Uri) -> bool:
-    return uri.scheme == "sip" and (uri.parameter("transport") or "udp").lower() == "udp"
-
-
-def _ask_all(places: list[_Place]) -> dict[_Place, float | str]:
-    """Return after how many seconds each answered, or why it cannot be asked."""
-    found: dict[_Place, float | str] = {}
-    asked: dict[int, tuple[_Place, socket.socket, float]] = {}
-    for place in places:
-        try:
-            made = _ask(place)
-        except OSError as error:
-            found[place] = f"it cannot be asked ({error.strerror})"
-        else:
-            asked[made.fileno()] = (place, made, time.monotonic())
-    end = time.monotonic() + _ANSWER_S
-    while asked and (left := end - time.monotonic()) > 0:
-        for number in select.select(list(asked), [], [], left)[0]:
-            place, made, begun = asked.pop(number)
-            found[place] = _answer(made, begun)
-            made.close()
-    for _, made, _ in asked.values():
-        made.close()
-    return found
-
-
-def _ask(place: _Place) -> socket.socket:
-    made = socket.socket(family_of(place.host), socket.SOCK_DGRAM)
-    try:
-        made.connect((place.host, place.port))
-        host, port, *_ = made.getsockname()
-        made.send(_options(place, f"{bracketed(host)}:{port}"))
-    except OSError:
-        made.close()
-        raise
-    made.settimeout(0)
-    return made
-
-
-def _options(place: _Place, ours: str) -> bytes:
-    mark = os.urandom(8).hex()
-    uri = f"sip:{bracketed(place.host)}:{place.port}"
-    headers = Headers([
-        ("Via", f"SIP/2.0/UDP {ours};branch=z9hG4bK{mark};rport"), ("Max-Forwards", "70"),
-        ("From", f"<sip:doctor@{ours}>;tag={mark}"), ("To", f"<{uri}>"), ("Call-ID", mark), ("CSeq", "1 OPTIONS"),
-        ("Contact", f"<sip:doctor@{ours}>"), ("Content-Length", "0"),
-    ])  # fmt: skip
-    return Request("OPTIONS", Uri.parse(uri), headers, b"").serialize()
-
-
-def _answer(made: socket.socket, begun: float) -> float | str:
-    try:
-        data = made.recv(65535)
-    except OSError as error:
-        return f"nothing listens there ({error.strerror})"
-    return time.monotonic() - begun if data.startswith(b"SIP/2.0 ") else "what came back is no SIP"
+        yield Finding("peers", "warning", f"{place}: {answer}", mend)
 
 
 def rtp_findings(patient: Patient) -> Iterator[Finding]:
@@ -162,7 +64,7 @@ def rtp_findings(patient: Patient) -> Iterator[Finding]:
 
 def _own_address(settings: Settings) -> str:
     """Return the address by which packets leave for the first peer, else the first place where SIP is heard."""
-    for place in _places(settings):
+    for place in places(settings):
         try:
             return route_local(place.host)
         except OSError:
@@ -212,7 +114,7 @@ def address_findings(patient: Patient) -> Iterator[Finding]:
     """Compare the address others would see in SIP and SDP with the one packets leave by (SIP-13, RTP-1)."""
     settings = patient.settings
     for peer in settings.peer:
-        place = next((place for place in _places(settings) if place.peer == peer.name), None)
+        place = next((place for place in places(settings) if place.peer == peer.name), None)
         if place is None:
             continue
         try:
@@ -235,7 +137,7 @@ def name_findings(patient: Patient) -> Iterator[Finding]:
     """Look up every name of the configuration that calls depend on."""
     settings = patient.settings
     names = {address.name for peer in settings.peer for address in peer.addresses if address.name}
-    names |= {uri.host for uri in _destinations(settings)}
+    names |= {uri.host for uri in destinations(settings)}
     for name in sorted(name for name in names if name and not is_literal(name)):
         try:
             found = {str(answer[4][0]) for answer in socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from callrec.console.network_checks import (
     rtp_findings,
 )
 from callrec.settings import load
+from callrec.signalling import TlsFiles
+from callrec.signalling.certificates import Credentials
+from tests.support.authority import Authority
 
 ADVERTISED = '[sip]\nadvertise = "198.51.100.7"\n[rtp]\nadvertise = "198.51.100.7"\n'
 
@@ -96,10 +100,74 @@ def test_a_network_of_peers_is_not_scanned(tmp_path: Path) -> None:
     assert list(peer_findings(patient(tmp_path, pbx("127.0.0.0/24")))) == []
 
 
-@pytest.mark.parametrize("destination", ["sip:127.0.0.1:5061;transport=tls", "sip:127.0.0.1;transport=tcp"])
-def test_a_peer_that_is_called_by_tcp_or_tls_is_not_missed_over_udp(tmp_path: Path, destination: str) -> None:
-    """It may listen nowhere else: silence over UDP says nothing of it."""
-    assert list(peer_findings(patient(tmp_path, pbx("127.0.0.1", destination=destination)))) == []
+@contextmanager
+def accepting(answer: bytes, files: TlsFiles | None = None) -> Iterator[int]:
+    """Listen on a port for one connection, over TLS where there are files, and give it this answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(5.0)
+
+        def run() -> None:
+            made, _ = listening.accept()
+            with suppress(OSError), made:
+                made.settimeout(5.0)
+                if files is not None:
+                    made = Credentials.load(files).serving[ssl.CERT_NONE].wrap_socket(made, server_side=True)
+                if made.recv(65535).startswith(b"OPTIONS "):
+                    made.sendall(answer)
+                made.close()
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(5)
+
+
+OK = b"SIP/2.0 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize("named", ["uri", "peer"])
+def test_sip_13_a_peer_is_asked_over_the_transport_of_its_calls(tmp_path: Path, named: str) -> None:
+    """What the URI names, or the peer's own `transport`; UDP is not tried, for it may listen nowhere else."""
+    with accepting(OK) as port:
+        by_uri, by_peer = (";transport=tcp", "") if named == "uri" else ("", 'transport = "tcp"\n')
+        text = pbx("127.0.0.1", destination=f"sip:127.0.0.1:{port}{by_uri}")
+        found = only(peer_findings(patient(tmp_path, text.replace("[[route]]", f"{by_peer}[[route]]"))))
+    assert found.state == "ok", found
+    assert f"pbx at 127.0.0.1:{port} by TCP answers OPTIONS" in found.found
+
+
+def test_a_connection_that_is_closed_is_told(tmp_path: Path) -> None:
+    """A peer that does not know this machine closes at once."""
+    with accepting(b"") as port:
+        found = only(
+            peer_findings(patient(tmp_path, pbx("127.0.0.1", destination=f"sip:127.0.0.1:{port};transport=tcp")))
+        )
+    assert "it closed the connection" in found.found
+    gone = only(peer_findings(patient(tmp_path, pbx("127.0.0.1", destination=f"sip:127.0.0.1:{port};transport=tcp"))))
+    assert "nothing listens there" in gone.found
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("127.0.0.1", "by TLS answers OPTIONS"), ("other.example.net", "its certificate is for other.example.net")],
+)
+def test_sip_13_a_peer_of_tls_is_asked_over_tls_and_must_be_whom_it_is(tmp_path: Path, name: str, said: str) -> None:
+    """Its certificate is verified as in a call (RFC 5922)."""
+    files = Authority(tmp_path / "authority").issue(name)
+    with accepting(OK, files) as port:
+        listen = f'[sip]\nlisten = ["tls://127.0.0.1:5061"]\ntls_certificate_file = "{files.certificate}"\n'
+        listen += f'tls_key_file = "{files.key}"\ntls_ca_file = "{files.authorities}"\n'
+        text = at(port).replace("[[route]]", 'transport = "tls"\n[[route]]')
+        found = only(peer_findings(patient(tmp_path, listen + text)))
+    assert said in found.found
+
+
+def test_a_certificate_of_an_unknown_authority_is_told(tmp_path: Path) -> None:
+    """With the key that names the authorities."""
+    files = Authority(tmp_path / "authority").issue("127.0.0.1")
+    with accepting(OK, files) as port:
+        found = only(peer_findings(patient(tmp_path, pbx("127.0.0.1", destination=f"sips:127.0.0.1:{port}"))))
+    assert "sip.tls_ca_file" in found.found
 
 
 def test_rtp_sent_to_ourselves_arrives(tmp_path: Path) -> None:
