@@ -58,7 +58,7 @@ def session(port: int | str, formats: str = "8 101", *, version: int = 1, lines:
         version: of `o=`.
         lines: further lines, such as `a=sendonly`.
     """
-    names = {"0": "PCMU", "8": "PCMA", "13": "CN", "101": "telephone-event"}
+    names = {"0": "PCMU", "8": "PCMA", "13": "CN", "19": "CN", "101": "telephone-event"}
     maps = [f"a=rtpmap:{number} {names[number]}/8000" for number in formats.split()]
     head = f"""Content-Type: application/sdp
 Content-Length: [len]
