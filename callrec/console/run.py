@@ -31,8 +31,10 @@ def run(session: Session) -> int:
 
     collect_little_while_starting()
     from callrec.recorder.service import Service  # noqa: PLC0415
+    from callrec.recorder.threads import take_short_turns  # noqa: PLC0415
     from callrec.settings import load  # noqa: PLC0415
 
+    take_short_turns()
     _log_to_stderr()
     settings = session.settings
 
