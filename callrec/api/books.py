@@ -75,6 +75,7 @@ class Requests(Protocol):
         channel: str,
         received_at: datetime | None = None,
         actor: str,
+        idempotency_key: str | None = None,
     ) -> Document:
         """Take a request in."""
 
@@ -144,6 +145,7 @@ class Protections(Protocol):
         reason: str,
         review: date,
         actor: str,
+        idempotency_key: str | None = None,
     ) -> Document:
         """Place a hold, an access hold or a restriction on calls, and on those to come of a number or a party."""
 

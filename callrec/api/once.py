@@ -7,15 +7,17 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Header, Request, Response
 from fastapi.routing import APIRoute
 
 from callrec.api.problems import misuse
 from callrec.api.replies import JsonReply
 
 HEADER = "Idempotency-Key"
+Key = Annotated[str | None, Header(alias=HEADER)]
+"""The key of a request, for the books that know what was made under it."""
 LONGEST_KEY = 255
 _KEPT = 1000
 _SAFE = frozenset({"GET", "HEAD"})
@@ -33,7 +35,7 @@ class _Asked:
 
 
 class Answers:
-    """The last thousand answers under a key, in memory: the books themselves refuse what is done twice later.
+    """The last thousand answers under a key, in memory; of what is made under a key the books know it after a restart.
 
     What names a person beyond the file of a request is not answered through here: erasing reaches every store.
     """

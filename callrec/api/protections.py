@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from callrec.api.calls import whole_number_of
-from callrec.api.once import OnceRoute
+from callrec.api.once import Key, OnceRoute
 from callrec.api.parts import MayKeepPromises, Parts
 from callrec.api.ports import Recorder
 from callrec.api.replies import JsonReply
@@ -103,9 +103,9 @@ async def discard_stopped(parts: Parts, actor: MayKeepPromises, stop: str) -> Js
 
 
 @router.post("/holds")
-async def add_hold(parts: Parts, actor: MayKeepPromises, given: Hold) -> JsonReply:
+async def add_hold(parts: Parts, actor: MayKeepPromises, given: Hold, key: Key = None) -> JsonReply:
     """Keep calls from every erasure and every retention run, until somebody releases them."""
-    return JsonReply(await _protect(parts.recorder, given.kind, given, actor.name))
+    return JsonReply(await _protect(parts.recorder, given.kind, given, actor.name, key))
 
 
 @router.get("/holds")
@@ -117,9 +117,9 @@ async def list_holds(parts: Parts, actor: MayKeepPromises) -> JsonReply:
 
 
 @router.post("/restrictions")
-async def add_restriction(parts: Parts, actor: MayKeepPromises, given: Protection) -> JsonReply:
+async def add_restriction(parts: Parts, actor: MayKeepPromises, given: Protection, key: Key = None) -> JsonReply:
     """Keep calls, and let nobody play or export them without a reason."""
-    return JsonReply(await _protect(parts.recorder, RESTRICTED, given, actor.name))
+    return JsonReply(await _protect(parts.recorder, RESTRICTED, given, actor.name, key))
 
 
 @router.get("/restrictions")
@@ -137,7 +137,7 @@ async def release(parts: Parts, actor: MayKeepPromises, protection: str, given: 
     return JsonReply(await parts.recorder.promises.protections.release(protection, actor.name, given.reason))
 
 
-async def _protect(recorder: Recorder, kind: str, given: Protection, actor: str) -> Any:
+async def _protect(recorder: Recorder, kind: str, given: Protection, actor: str, key: str | None) -> Any:
     return await recorder.promises.protections.protect(
         kind,
         ids=given.ids,
@@ -146,6 +146,7 @@ async def _protect(recorder: Recorder, kind: str, given: Protection, actor: str)
         reason=given.reason,
         review=given.review,
         actor=actor,
+        idempotency_key=key,
     )
 
 

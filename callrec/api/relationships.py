@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from callrec.api.once import HEADER
+from callrec.api.once import Key
 from callrec.api.parts import MayKeepPromises, Parts
 from callrec.api.replies import JsonReply
 
 # The book itself keeps answers under an Idempotency-Key, sealed, and forgets them with the party.
 router = APIRouter(tags=["relationships"])
-
-Key = Annotated[str | None, Header(alias=HEADER)]
 
 
 class NumberOf(BaseModel):

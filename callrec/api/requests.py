@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from callrec.api.calls import number_of, whole_number_of
-from callrec.api.once import OnceRoute
+from callrec.api.once import Key, OnceRoute
 from callrec.api.parts import MayKeepPromises, Parts
 from callrec.api.replies import JsonReply
 
@@ -94,7 +94,7 @@ class Tick(BaseModel):
 
 
 @router.post("/requests")
-async def new(parts: Parts, actor: MayKeepPromises, given: New) -> JsonReply:
+async def new(parts: Parts, actor: MayKeepPromises, given: New, key: Key = None) -> JsonReply:
     """Take a request in: both clocks run from the day on which it was received."""
     window = None if given.window is None else given.window.model_dump() | {"called": number_of(given.window.called)}
     document = await parts.recorder.promises.requests.new(
@@ -105,6 +105,7 @@ async def new(parts: Parts, actor: MayKeepPromises, given: New) -> JsonReply:
         channel=given.channel,
         received_at=given.received_at,
         actor=actor.name,
+        idempotency_key=key,
     )
     return JsonReply(document)
 

@@ -23,6 +23,7 @@ from callrec.errors import ExitCode, IntegrityError, OperatorError
 from callrec.identifiers import new_id
 from callrec.privacy.promise_people import Parties, Whom, clean_prefix, find_whom, name_of, the_one, usage
 from callrec.privacy.protections import Hold, Protection
+from callrec.privacy.repeats import repeat_ids
 from callrec.privacy.watch_levels import check_review_date, hold_review_level
 from callrec.privacy.wishes_in_force import KINDS, WishesInForce
 
@@ -50,7 +51,9 @@ class HoldBook:
         self._parties = parties
         self._release_happened = release_happened
 
-    async def place(self, kind: str, scope: Scope, *, reason: str, review: date, actor: str) -> dict[str, Any]:
+    async def place(  # noqa: PLR0913 - the fields of one hold, as the contract names them
+        self, kind: str, scope: Scope, *, reason: str, review: date, actor: str, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         """Place a hold or restriction; it counts on one person's word.
 
         Args:
@@ -59,18 +62,21 @@ class HoldBook:
             reason: why; sealed.
             review: the day by which somebody looks whether it is still needed, at most six months on (LAW-52).
             actor: who places it.
+            idempotency_key: what the same person placed under the same key is found, not placed again.
 
         Returns `id` and `calls`, the ids of those it is over now.
 
         Raises:
-            OperatorError: if it is over nothing (2, 3), has no reason or no fitting review date (2), or there are no
-                keys (7).
+            OperatorError: if it is over nothing (2, 3), has no reason or no fitting review date, or another was placed
+                under that key (2), or there are no keys (7).
             StorageUnavailable: if it cannot be stored; then nothing was changed.
         """
         self._check(kind, reason, review)
         whom = await self._whom(scope)
         wanted = await self._wanted(scope, whom)
-        protection_id = new_id()
+        protection_id, placed = await self._id_of(kind, actor, idempotency_key)
+        if placed is not None:
+            return await self._placed(placed, whom, reason=reason, review=review)
         key_id, key = await self._stores.keys.new_key("hold")
         document = {"reason": reason, **(whom.document if whom is not None else {})}
         body = _body(protection_id).seal(self._stores.keys, key, document)
@@ -83,6 +89,24 @@ class HoldBook:
         told = {"protection": protection_id, "kind": kind, "review_on": review.isoformat(), **about, "calls": len(held)}
         await self._finish(actor, f"{_command(kind)} add", told)
         return {"id": protection_id, "calls": held}
+
+    async def _id_of(self, kind: str, actor: str, idempotency_key: str | None) -> tuple[str, ProtectionRow | None]:
+        """Return the id for a new protection, and what was placed under the same key already."""
+        if idempotency_key is None:
+            return new_id(), None
+        node_key = self._stores.keys.system_key("node")
+        ids = repeat_ids(node_key, kind, actor, idempotency_key, self._stores.now().date())
+        placed = [row for one in ids for row in await self._in_force.reader.protections_named(one)]
+        return ids[0], placed[0] if placed else None
+
+    async def _placed(self, row: ProtectionRow, whom: Whom | None, *, reason: str, review: date) -> dict[str, Any]:
+        """Return what was placed before; raises OperatorError (2) if it was for something else."""
+        about = (whom.lookup, whom.party_id) if whom is not None else (None, None)
+        said = self._opened(row, await self._stores.keys.load(row.key_id)).get("reason")
+        if (row.lookup, row.party_id, row.review_on, said) != (*about, review, reason):
+            raise usage("found another hold under this idempotency key before; take a new key")
+        calls = await self._in_force.reader.calls_under([row.protection_id])
+        return {"id": row.protection_id, "calls": calls[row.protection_id]}
 
     def _check(self, kind: str, reason: str, review: date) -> None:
         if kind not in KINDS:

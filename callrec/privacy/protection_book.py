@@ -89,10 +89,13 @@ class ProtectionBook:
         reason: str,
         review: date,
         actor: str,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """Place a hold or restriction; see `HoldBook.place`."""
         scope = Scope(tuple(ids), number, party)
-        return await self._holds.place(kind, scope, reason=reason, review=review, actor=actor)
+        return await self._holds.place(
+            kind, scope, reason=reason, review=review, actor=actor, idempotency_key=idempotency_key
+        )
 
     async def list(self, kind: str | Collection[str]) -> dict[str, Any]:
         """Return the holds or restrictions in force of one kind, or of several."""

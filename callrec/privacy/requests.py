@@ -21,6 +21,7 @@ from callrec.privacy.plans import DeletionPlan, ItemAction
 from callrec.privacy.promise_people import usage
 from callrec.privacy.promise_stores import PromiseStores
 from callrec.privacy.protections import Protection
+from callrec.privacy.repeats import repeat_ids
 from callrec.privacy.request_execution import (
     ERASED,
     KEEP,
@@ -89,6 +90,7 @@ class RequestBook(RequestReadings):
         channel: str,
         received_at: datetime | None = None,
         actor: str,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """Take a request in; both clocks run from the day on which it was received.
 
@@ -100,9 +102,11 @@ class RequestBook(RequestReadings):
             channel: how it came, one of CHANNELS (LAW-25).
             received_at: when it came; now, where it is None.
             actor: who takes it in.
+            idempotency_key: a request that the same person took in under the same key is found, not made again.
 
         Raises:
-            OperatorError: if it names nobody, or was received in the future (2), or nothing is held of the person (3).
+            OperatorError: if it names nobody, was received in the future, or another was taken in under that key (2),
+                or nothing is held of the person (3).
         """
         known_word("channel", channel, CHANNELS)
         now = self._stores.now()
@@ -110,6 +114,9 @@ class RequestBook(RequestReadings):
         if received > now:
             raise usage(f"received {rfc3339(received)}: lies in the future, expected a time up to {rfc3339(now)}")
         subject = await self._finder.read(number, name, calls, window)
+        request_id, made = await self._id_of(actor, idempotency_key)
+        if made is not None:
+            return await self._taken_in(made, subject, channel)
         found = await self._finder.find(subject)
         if not found.call_ids and found.party_id is None:
             raise OperatorError(
@@ -117,7 +124,6 @@ class RequestBook(RequestReadings):
                 "nothing was found (ground not_found, LAW-33)",
                 exit_code=ExitCode.NOT_FOUND,
             )
-        request_id = new_id()
         key_id, key = await self._stores.keys.new_key("request")
         body = RequestFile(subject).seal(self._stores.keys, key, request_id)
         state = RequestState.RECEIVED.value
@@ -126,6 +132,23 @@ class RequestBook(RequestReadings):
         told = {"channel": channel, "calls": len(found.call_ids), **_masked(subject)}
         await self._finish(actor, "request.new", row, told)
         return {**self._standing(row, ()).document(), "calls": len(found.call_ids), "call_ids": list(found.call_ids)}
+
+    async def _id_of(self, actor: str, idempotency_key: str | None) -> tuple[str, RequestRow | None]:
+        """Return the id for a new request, and the request that was taken in under the same key already."""
+        if idempotency_key is None:
+            return new_id(), None
+        node_key = self._stores.keys.system_key("node")
+        ids = repeat_ids(node_key, "request", actor, idempotency_key, self._stores.now().date())
+        made = [row for request_id in ids for row in await self.reader.named(request_id)]
+        return ids[0], made[0] if made else None
+
+    async def _taken_in(self, row: RequestRow, subject: Subject, channel: str) -> dict[str, Any]:
+        """Return a request as it stands; raises OperatorError (2) if it is about something else."""
+        whole = await self._whole(row)
+        if (whole.file.subject, row.channel) != (subject, channel):
+            raise usage("found another request under this idempotency key before; take a new key")
+        call_ids = [call.call_id for call in whole.calls]
+        return {**whole.standing.document(), "calls": len(call_ids), "call_ids": call_ids}
 
     # Deciding
 
