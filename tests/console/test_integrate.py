@@ -25,6 +25,25 @@ def test_a_text_has_the_addresses_of_this_machine(desk: Desk, system: str) -> No
     assert desk.run("integrate", system, "--json").document == {"system": system, "text": ran.out}
 
 
+@pytest.mark.parametrize(
+    ("system", "said"),
+    [
+        ("asterisk", r"contact = sip:127.0.0.1:5078\;transport=tcp"),
+        ("asterisk", "transport = transport-tcp"),
+        ("freeswitch", 'value="127.0.0.1:5078;transport=tcp"'),
+        ("freepbx", "0.0.0.0-tcp"),
+    ],
+)
+def test_sip_13_a_text_has_the_transport_of_the_pbx(desk: Desk, system: str, said: str) -> None:
+    """`[[peer]] transport` counts both ways: our place for it, and how the PBX names it."""
+    listen = 'listen = ["udp://127.0.0.1:5079", "tcp://127.0.0.1:5078"]\n'
+    text = re.sub(r"(?m)^listen = .*\n", listen, desk.config.read_text())
+    desk.config.write_text(f'{text}{PBX}transport = "tcp"\n')
+    ran = desk.run("integrate", system)
+    assert said in ran.out, ran.err + ran.out
+    assert 'transport = "tcp"' in ran.out
+
+
 def test_several_peers_of_one_role_are_told_apart_by_name(desk: Desk) -> None:
     """Exit code 2 names those there are and the option that chooses."""
     assert desk.run("integrate", "asterisk").code == 2
