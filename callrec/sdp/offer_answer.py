@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from callrec.sdp.audio import DEFAULT_PACKET_TIME_MS, AudioMedia, Codec, audio_of
-from callrec.sdp.crypto import Protection, crypto_lines
+from callrec.errors import PeerError
+from callrec.sdp.audio import DEFAULT_PACKET_TIME_MS, PLAIN_PROTOCOLS, AudioMedia, Codec, audio_of
+from callrec.sdp.crypto import SECURE_PROTOCOLS, Protection, crypto_lines
 from callrec.sdp.description import Direction, Line, MediaDescription, SessionDescription
 
 
@@ -131,13 +132,26 @@ def compare_audio(before: AudioMedia, after: AudioMedia) -> AudioChange:
 
 
 def is_unchanged(before: SessionDescription, after: SessionDescription) -> bool:
-    """Whether the far side says that nothing changed: same session and same version in o= (RFC 3264 8, SIP-7).
+    """Whether the far side says that nothing changed, as a session timer's refresh does (RFC 3264 8, SIP-7).
 
-    A session timer's refresh does so. Without o= lines the descriptions themselves are compared.
+    The content decides, not the version in o=: some change the session under the version it had (browsers among them),
+    others count on without a change (PJSIP); SBCs have switches for both. Fewer codecs under the same version are no
+    change: gateways repeat only what was agreed.
     """
-    if before.origin is None or after.origin is None:
-        return before == after
-    return before.origin == after.origin
+    if _without_origin(before) == _without_origin(after):
+        return True
+    if before.origin is None or before.origin != after.origin:
+        return False
+    try:
+        first, second = (audio_of(each, PLAIN_PROTOCOLS | SECURE_PROTOCOLS) for each in (before, after))
+    except PeerError:
+        return False
+    fewer = set(second.codecs) <= set(first.codecs) and set(second.crypto) <= set(first.crypto)
+    return fewer and not compare_audio(first, replace(second, codecs=first.codecs))
+
+
+def _without_origin(description: SessionDescription) -> tuple[object, ...]:
+    return tuple(line for line in description.lines if line[0] != "o"), description.media
 
 
 def is_t38(description: SessionDescription) -> bool:

@@ -10,6 +10,7 @@ from callrec.errors import PeerError
 from callrec.sdp import (
     Codec,
     Direction,
+    MediaDescription,
     SessionDescription,
     answer_to,
     audio_of,
@@ -29,7 +30,7 @@ OFFER = SessionDescription.parse(
     b"m=audio 40002 RTP/AVP 8\r\n"
     b"m=image 40004 udptl t38\r\n"
 )
-PCMA = Codec("PCMA", 120, 8000)
+PCMA, PCMU = Codec("PCMA", 120, 8000), Codec("PCMU", 0, 8000)
 EVENTS = Codec("telephone-event", 121, 8000, 1, "0-15")
 
 
@@ -83,17 +84,31 @@ def test_parameters_and_channels_are_offered_as_they_are() -> None:
     assert (audio.codecs, audio.direction, audio.telephone_events) == ((opus,), Direction.INACTIVE, {})
 
 
-def test_an_unchanged_version_is_no_change() -> None:
-    """A session timer's refresh repeats session and version; the body need not be read again (SIP-7)."""
-    first = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), session_id=1, version=1)
-    again = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), session_id=1, version=1)
-    newer = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), session_id=1, version=2)
+def test_sip_7_what_is_said_again_is_no_change_whatever_the_version_counts() -> None:
+    """RFC 3264 8: a session timer's refresh; PJSIP counts on in it, old gateways have no o= at all."""
+    first = offer_of([PCMA, PCMU], EVENTS, ("10.0.0.1", 2), session_id=1, version=1)
+    again = offer_of([PCMA, PCMU], EVENTS, ("10.0.0.1", 2), session_id=1, version=1)
+    newer = offer_of([PCMA, PCMU], EVENTS, ("10.0.0.1", 2), session_id=1, version=2)
+    fewer = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), session_id=1, version=1)
     without = SessionDescription(tuple(line for line in first.lines if line[0] != "o"), first.media)
 
     assert is_unchanged(first, again)
-    assert not is_unchanged(first, newer)
+    assert is_unchanged(first, newer)
+    assert is_unchanged(first, fewer)
     assert is_unchanged(without, without)
-    assert not is_unchanged(without, first)
+
+
+def test_sip_7_a_change_counts_although_the_version_does_not() -> None:
+    """Browsers, and devices for which SBCs have a switch, hold, move and renumber under the version they had."""
+    said = {"session_id": 1, "version": 1}
+    first = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), **said)
+    held = offer_of([PCMA], EVENTS, ("10.0.0.1", 2), direction=Direction.SENDONLY, **said)
+    moved = offer_of([PCMA], EVENTS, ("10.0.0.1", 4), **said)
+    renumbered = offer_of([Codec("PCMA", 119, 8000)], EVENTS, ("10.0.0.1", 2), **said)
+    fax = SessionDescription(first.lines, (MediaDescription("image", 4, "udptl", ("t38",)),))
+
+    for changed in (held, moved, renumbered, fax):
+        assert not is_unchanged(first, changed)
 
 
 def test_what_a_new_offer_changes_is_told_apart() -> None:
