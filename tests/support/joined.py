@@ -73,7 +73,11 @@ class Wire:
 
     def sent_by(self, end: JoinedDriver, what: str) -> list[Message]:
         """Return what an end has sent of a method ("BYE") or a status ("200")."""
-        return [message for sender, message in self.log if sender == end.address and kind_of(message) == what]
+        return self.sent_at(end.address, what)
+
+    def sent_at(self, address: Address, what: str) -> list[Message]:
+        """Return the same of whoever is at an address."""
+        return [message for sender, message in self.log if sender == address and kind_of(message) == what]
 
 
 def kind_of(message: Message) -> str:

@@ -1,0 +1,500 @@
+"""Whole calls with what named stacks really send (tests/vectors/peers): trunks outside, PBXs inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from callrec.recorder.extensions import FLAG_FAX
+from callrec.sdp import SessionDescription, audio_of
+from callrec.sip import events as sip
+from callrec.sip.events import Address
+from callrec.sip.message import Request
+from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
+from tests.support.recorded_peer import RecordedPeer, address_of, manifest, stacks
+from tests.support.stories import ANSWER, Talk
+from tests.support.virtual_time import virtual
+
+CALLS = {entry["file"].removesuffix(".sip"): entry for entry in manifest()["messages"] if "call" in entry}
+INSIDE = [stack for stack in stacks("answer") if manifest()["stacks"][stack]["side"] != "trunk"]
+HERE = Address(RECORDER, 5060)
+COLLEAGUE = Address("198.51.100.99", 5060)
+
+
+def outside_house(stack: str, **tables: Any) -> tuple[HallHouse, RecordedPeer]:
+    """Return a house whose trunk is this stack; its PBX is one of ours."""
+    number_format = "nsn" if stack == "uk-nsn" else "auto"
+    trunk = {**TABLES["peer"][0], "addresses": [TRUNK, "192.0.2.0/24"], "number_format": number_format}
+    house = HallHouse(peer=[trunk, TABLES["peer"][1]], **tables)
+    return house, RecordedPeer(house.wire, stack, HERE)
+
+
+def inside_house(stack: str, *, rule: str = "inbound") -> tuple[HallHouse, RecordedPeer]:
+    """Return a house whose PBX is this stack; its trunk is one of ours, and so is the colleague."""
+    address = address_of(stack, inside=True)
+    pbx = {**TABLES["peer"][1], "addresses": [PBX, OTHER_PBX, "198.51.100.0/24"]}
+    route = {"from": "trunk", "called": "*", "destination": f"sip:201@{address.host}", "answer_timeout": "30s"}
+    routes = [{**route, "rule": rule} if rule else route, TABLES["route"][-1]]
+    house = HallHouse(peer=[TABLES["peer"][0], pbx], route=routes, far=("timer", "100rel"))
+    return house, RecordedPeer(house.wire, stack, HERE, inside=True)
+
+
+async def connect_outside(house: HallHouse, peer: RecordedPeer, name: str = "invite", ack: str = "") -> Talk:
+    """Let the stack call, hear the notice, and be put through to the PBX."""
+    peer.call(name)
+    await peer.answered(ack)
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    talk = Talk("", incoming.leg, incoming.request, incoming.offer)
+    house.pbx.endpoint.ring(incoming.leg, house.now)
+    codec = audio_of(SessionDescription.parse(incoming.offer)).codecs[0]
+    answer = sdp(f"{codec.payload_type} 101", port=5000, host=PBX)
+    house.pbx.endpoint.answer(incoming.leg, answer, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    await house.settle(2.0)
+    return talk
+
+
+async def connect_inside(house: HallHouse, peer: RecordedPeer) -> Talk:
+    """Let one of ours call the stack, which rings and answers."""
+    talk = Talk(house.dial())
+    await house.trunk.await_event(sip.Answered)
+    talk.invite = await peer.called()
+    peer.respond("ringing")
+    await house.settle(1.0)
+    peer.respond("answer")
+    await peer.next("ACK")
+    await house.settle(2.0)
+    return talk
+
+
+async def finish(house: HallHouse, *outcomes: str) -> Any:
+    """Let everything end, nothing having been sent to strangers; return the row."""
+    await house.check(*outcomes)
+    assert not house.wire.strangers, house.wire.strangers
+    return house.item()
+
+
+def states(row: Any) -> list[str]:
+    return [segment["state"] for segment in row.change.segments]
+
+
+def is_held(house: HallHouse) -> bool:
+    return house.media.recordings[house.call.call_id].held
+
+
+# Trunks
+
+
+@pytest.mark.parametrize("name", CALLS)
+@virtual
+async def test_a_call_of_each_trunk_is_announced_recorded_and_ended(name: str) -> None:
+    """NOT-2, CLI-4, SIP-14: whoever the trunk is, the notice plays, the row knows who called, both legs end."""
+    stack, file = name.split("/")
+    expected = CALLS[name]
+    house, peer = outside_house(stack)
+    await connect_outside(house, peer, file, expected["call"].get("ack", ""))
+    if stack in stacks("bye") and not expected["call"].get("plain_bye"):
+        peer.ask("bye")
+    else:
+        peer.end()
+    assert (await peer.next("200")).cseq.method == "BYE"
+    row = await finish(house, "complete")
+    identity, calling = row.new.identity, expected["calling"]
+    assert identity.presentation_number == calling.get("presentation")
+    assert identity.network_number == calling.get("network")
+    assert identity.diverting_number == calling.get("diverting")
+    assert identity.display_name == calling.get("name")
+    assert row.new.withheld == calling.get("withheld", False)
+    assert identity.called_number == expected["called"]
+    assert [leg["codec"] for leg in row.change.legs] == [expected["call"]["codec"]] * 2
+
+
+@pytest.mark.parametrize("name", CALLS)
+@virtual
+async def test_sip_14_what_each_trunk_says_of_the_caller_goes_on_and_what_is_its_own_stays(name: str) -> None:
+    """SIP-14: identity and private headers pass byte for byte to a trusted PBX; routes, dates and timers do not."""
+    stack, file = name.split("/")
+    expected = CALLS[name]["call"]
+    house, peer = outside_house(stack)
+    peer.call(file)
+    await peer.answered(expected.get("ack", ""))
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    invite, theirs = incoming.request, house.wire.log[0][1]
+    for header in expected["passed"]:
+        assert invite.headers.get_all(header) == theirs.headers.get_all(header) != [], header
+    for header in expected["kept"]:
+        assert theirs.headers.get_all(header), f"{header} is in the file"
+        assert invite.headers.get_all(header) != theirs.headers.get_all(header), header
+    assert str(invite.from_.uri) == str(theirs.from_.uri)
+    for own in ("192.0.2.", "10.0.0."):
+        assert own not in (incoming.offer or b"").decode(), "media of the trunk's own address"
+    assert invite.call_id != theirs.call_id
+    house.pbx.endpoint.reject(incoming.leg, 486, house.now)
+    await peer.next("BYE")
+    await finish(house, "busy")
+
+
+@pytest.mark.parametrize("stack", [stack for stack in stacks("invite", "hold", "resume") if stack != "grandstream"])
+@virtual
+async def test_not_20_hold_in_each_trunks_own_form_stores_nothing_until_it_resumes(stack: str) -> None:
+    """SIP-7: sendonly, inactive, and c=0.0.0.0."""
+    house, peer = outside_house(stack)
+    await connect_outside(house, peer)
+    for name, direction, held in (("hold", "a=recvonly", True), ("resume", "a=sendrecv", False)):
+        peer.ask(name)
+        asked = await house.pbx.await_event(sip.Reoffered)
+        house.pbx.endpoint.accept_offer(asked.leg, sdp("8 101", direction, port=5000, host=PBX), house.now)
+        await peer.answered()
+        await house.settle(3.0)
+        assert is_held(house) == held
+    peer.ask("bye")
+    assert states(await finish(house, "complete")) == ["recorded", "hold", "recorded"]
+
+
+@virtual
+async def test_not_20_a_hold_under_the_version_of_before_is_a_hold() -> None:
+    """SIP-7: what the SBCs' switches against such devices are for; nothing may be stored of it."""
+    house, peer = outside_house("sonus")
+    await connect_outside(house, peer)
+    for name, version, direction, held in (
+        ("hold", "497753", "a=recvonly", True),
+        ("resume", "497754", "a=sendrecv", False),
+    ):
+        peer.ask(name, instead=(version, "497752"))
+        asked = await house.pbx.await_event(sip.Reoffered)
+        house.pbx.endpoint.accept_offer(asked.leg, sdp("8 101", direction, port=5000, host=PBX), house.now)
+        await peer.answered()
+        await house.settle(3.0)
+        assert is_held(house) == held
+    peer.ask("bye")
+    assert states(await finish(house, "complete")) == ["recorded", "hold", "recorded"]
+
+
+@pytest.mark.parametrize("stack", [stack for stack in stacks("invite", "refresh") if stack != "asterisk-chan-sip"])
+@virtual
+async def test_sip_10_each_trunks_session_refresh_is_answered_without_change(stack: str) -> None:
+    """RFC 4028, RFC 3264 8: same o=, same answer with the same version; the PBX hears nothing of it."""
+    house, peer = outside_house(stack)
+    peer.call()
+    first = await peer.answered()
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    await house.settle(2.0)
+    peer.ask("refresh")
+    second = await peer.answered()
+    assert second.body == first.body
+    assert (second.headers.get("Session-Expires") or "").startswith("1800")
+    assert len({m.via.branch for m in house.wire.sent_by(house.driver, "INVITE")}) == 1
+    assert not is_held(house)
+    peer.ask("bye")
+    assert states(await finish(house, "complete")) == ["recorded"]
+
+
+@virtual
+async def test_rtp_5_a_key_by_info_of_cisco_is_passed_on_and_not_stored() -> None:
+    """LAW-74: `Signal= 5` with its blank goes on as it came."""
+    house, peer = outside_house("cisco-cube")
+    await connect_outside(house, peer)
+    peer.ask("info")
+    asked = await house.pbx.await_event(sip.InDialogRequest)
+    assert asked.request.headers.get("Content-Type") == "application/dtmf-relay"
+    assert asked.request.body == b"Signal= 5\r\nDuration= 250\r\n"
+    house.pbx.endpoint.respond(asked.token, 200, house.now)
+    assert (await peer.next("200")).cseq.method == "INFO"
+    peer.ask("bye")
+    await finish(house, "complete")
+
+
+@virtual
+async def test_rtp_7_the_fax_re_invite_of_cisco_falls_back_to_audio() -> None:
+    """RTP-7: 488, marked, and the call goes on."""
+    house, peer = outside_house("cisco-cube")
+    await connect_outside(house, peer)
+    peer.ask("fax")
+    refused = await peer.next("488")
+    peer.ack_refusal(refused)
+    await house.settle(2.0)
+    peer.ask("bye")
+    row = await finish(house, "complete")
+    assert FLAG_FAX in row.change.add_flags
+
+
+@virtual
+async def test_sip_8_the_ping_of_metaswitch_by_update_is_answered_here() -> None:
+    """RFC 3311: an UPDATE without a session keeps the dialog alive."""
+    house, peer = outside_house("metaswitch")
+    await connect_outside(house, peer)
+    peer.ask("update")
+    assert (await peer.next("200")).cseq.method == "UPDATE"
+    assert not house.wire.sent_by(house.driver, "UPDATE")
+    peer.ask("bye")
+    await finish(house, "complete")
+
+
+@virtual
+async def test_sip_11_the_options_of_cisco_are_answered() -> None:
+    """SIP-11: CUBE pings outside a dialog, without a user."""
+    _, peer = outside_house("cisco-cube")
+    peer.ping("options")
+    assert (await peer.next("200")).cseq.method == "OPTIONS"
+
+
+@pytest.mark.parametrize(("stack", "hops"), [("kamailio", 2), ("twilio", 1), ("ims", 2), ("cisco-cvp", 1)])
+@virtual
+async def test_sip_13_our_bye_goes_along_each_proxys_record_route(stack: str, hops: int) -> None:
+    """RFC 3261 12.1.1: the route set in its order, each URI with its parameters, to the nearest proxy."""
+    house, peer = outside_house(stack)
+    talk = await connect_outside(house, peer)
+    theirs = house.wire.log[0][1]
+    house.pbx.endpoint.hang_up(talk.inside, house.now)
+    bye = await peer.next("BYE")
+    assert [str(route) for route in bye.route] == [str(route) for route in theirs.record_route]
+    assert len(bye.route) == hops
+    assert theirs.contact is not None
+    assert bye.uri == theirs.contact.uri
+    await finish(house, "complete")
+
+
+@virtual
+async def test_sip_6_unified_communications_manager_is_offered_what_it_did_not_offer() -> None:
+    """SIP-6: an INVITE without SDP; our 200 offers, its ACK answers with dead m-lines that RTP never had."""
+    house, peer = outside_house("cucm")
+    peer.call("invite-late")
+    response = await peer.answered("ack")
+    offered = audio_of(SessionDescription.parse(response.body))
+    assert [codec.name for codec in offered.codecs][:2] == ["PCMA", "PCMU"]
+    await house.pbx.await_event(sip.IncomingCall)
+    remote = house.media.legs[house.call.caller.id].remote
+    assert remote is not None
+    assert remote.address == Address("192.0.2.102", 18402)
+    peer.ask("bye")
+    await finish(house, "not_answered")
+
+
+# PBXs
+
+
+@pytest.mark.parametrize("stack", INSIDE)
+@virtual
+async def test_each_pbx_rings_answers_and_hangs_up(stack: str) -> None:
+    """NOT-2: recorded from its 200 on; its BYE ends both legs."""
+    house, peer = inside_house(stack)
+    await connect_inside(house, peer)
+    assert not is_held(house)
+    peer.ask("bye-back" if stack in stacks("bye-back") else "bye")
+    assert (await peer.next("200")).cseq.method == "BYE"
+    hung_up = await house.trunk.await_event(sip.HungUp)
+    assert hung_up.leg
+    row = await finish(house, "complete")
+    assert [leg["codec"] for leg in row.change.legs] == ["PCMA", "PCMA"]
+
+
+@pytest.mark.parametrize("stack", [stack for stack in INSIDE if stack in stacks("progress")])
+@virtual
+async def test_each_pbxs_early_media_is_heard_and_not_recorded(stack: str) -> None:
+    """SIP-2: 183 with a session links the caller; the recording begins at the 200."""
+    house, peer = inside_house(stack)
+    house.dial()
+    await house.trunk.await_event(sip.Answered)
+    await peer.called()
+    peer.respond("progress")
+    await house.settle(2.0)
+    assert house.media.legs[house.call.caller.id].peer == house.call.destination.id
+    assert not house.media.recordings
+    peer.respond("answer")
+    await peer.next("ACK")
+    await house.settle(2.0)
+    assert house.media.recordings
+    peer.end()
+    await finish(house, "complete")
+
+
+@pytest.mark.parametrize("stack", [stack for stack in INSIDE if stack in stacks("progress")])
+@virtual
+async def test_each_pbxs_early_media_passes_in_the_transparent_way(stack: str) -> None:
+    """The caller gets 183 with our address in it, then the 200."""
+    house, peer = inside_house(stack, rule="")
+    house.dial()
+    await peer.called()
+    peer.respond("progress")
+    progress = await house.trunk.await_event(sip.Progress)
+    assert progress.response.status == 183
+    assert "198.51.100." not in (progress.session or b"").decode()
+    await house.settle(1.0)
+    peer.respond("answer")
+    await house.trunk.await_event(sip.Answered)
+    await house.settle(2.0)
+    peer.end()
+    await finish(house, "no_capture_rule")
+
+
+@pytest.mark.parametrize("stack", [stack for stack in INSIDE if stack in stacks("hold", "resume") and stack != "cucm"])
+@virtual
+async def test_not_20_hold_in_each_pbxs_own_form_stores_nothing_until_it_resumes(stack: str) -> None:
+    """SIP-7: in the stream, at the session level, by direction or by address."""
+    house, peer = inside_house(stack)
+    await connect_inside(house, peer)
+    for name, direction, held in (("hold", "a=recvonly", True), ("resume", "a=sendrecv", False)):
+        peer.ask(name)
+        asked = await house.trunk.await_event(sip.Reoffered)
+        house.trunk.endpoint.accept_offer(asked.leg, sdp("8 101", direction), house.now)
+        await peer.answered()
+        await house.settle(3.0)
+        assert is_held(house) == held
+    peer.end()
+    assert states(await finish(house, "complete")) == ["recorded", "hold", "recorded"]
+
+
+@virtual
+async def test_not_20_music_on_hold_of_unified_communications_manager_is_not_stored() -> None:
+    """SIP-6, SIP-7: inactive at 0.0.0.0, then music by a re-INVITE without SDP, then back the same way."""
+    house, peer = inside_house("cucm")
+    await connect_inside(house, peer)
+    peer.ask("hold")
+    asked = await house.trunk.await_event(sip.Reoffered)
+    house.trunk.endpoint.accept_offer(asked.leg, sdp("8 101", "a=inactive"), house.now)
+    await peer.answered()
+    for name, line, held in (("music", "a=sendrecv", True), ("resume", "a=sendrecv", False)):
+        await house.settle(2.0)
+        assert is_held(house)
+        peer.ask(name)
+        asked = await house.trunk.await_event(sip.Reoffered)
+        house.trunk.endpoint.accept_offer(asked.leg, sdp("8 101", line), house.now)
+        await peer.answered(f"{name}-ack")
+        await house.settle(2.0)
+        assert is_held(house) == held
+    peer.ask("bye-back")
+    assert states(await finish(house, "complete")) == ["recorded", "hold", "recorded"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "instead"),
+    [
+        ("asterisk-chan-sip", ("", "")),
+        ("asterisk-pjsip", ("", "")),
+        pytest.param("asterisk-pjsip", ("o=- 7 3", "o=- 7 4"), id="asterisk-pjsip that counts on"),
+    ],
+)
+@virtual
+async def test_sip_10_each_pbxs_session_refresh_is_answered_without_change(
+    stack: str, instead: tuple[str, str]
+) -> None:
+    """RFC 4028: the caller hears nothing of it, and storing goes on; PJSIP's version may grow without a change."""
+    house, peer = inside_house(stack)
+    await connect_inside(house, peer)
+    peer.ask("refresh", instead=instead)
+    await peer.answered()
+    await house.settle(2.0)
+    assert not [m for m in house.wire.sent_by(house.driver, "INVITE") if isinstance(m, Request) and m.to.tag]
+    peer.end()
+    assert states(await finish(house, "complete")) == ["recorded"]
+
+
+@pytest.mark.parametrize("stack", [stack for stack in INSIDE if stack in stacks("refer")])
+@virtual
+async def test_sip_9_each_pbxs_transfer_is_carried_out(stack: str) -> None:
+    """SIP-9: Refer-To with and without brackets, with Replaces of a dialog inside the PBX; NOTIFYs come to a 200."""
+    house, peer = inside_house(stack)
+    await connect_inside(house, peer)
+    colleague = RecordedPeer(house.wire, "freepbx", HERE, at=COLLEAGUE)
+    peer.ask("refer")
+    assert (await peer.next("202")).cseq.method == "REFER"
+    invite = await colleague.called()
+    refer = house.wire.sent_at(peer.address, "REFER")[-1]
+    assert invite.uri.user == "202"
+    assert invite.headers.get("Referred-By") == refer.headers.get("Referred-By")
+    asked = (refer.headers.get("Refer-To") or "").partition("?Replaces=")[2].rstrip(">")
+    wanted = asked.replace("%3B", ";").replace("%3D", "=").replace("%40", "@")
+    assert (invite.headers.get("Replaces") or "") == wanted
+    colleague.respond("answer")
+    await colleague.next("ACK")
+    frags = []
+    while not frags or "200" not in frags[-1]:
+        frags.append((await peer.next("NOTIFY")).body.decode().split("\r\n")[0])
+    assert frags[0] == "SIP/2.0 100 Trying"
+    await peer.next("BYE")
+    await house.settle(2.0)
+    colleague.end()
+    row = await finish(house, "complete")
+    assert "transferred" in row.change.add_flags
+
+
+@pytest.mark.parametrize("stack", stacks("moved"))
+@virtual
+async def test_sip_12_each_pbxs_302_leads_to_whom_it_names(stack: str) -> None:
+    """SIP-12: the first Contact by q; what the 302 says of the reason goes on."""
+    house, peer = inside_house(stack)
+    house.dial()
+    await house.trunk.await_event(sip.Answered)
+    colleague = RecordedPeer(house.wire, "freepbx", HERE, at=COLLEAGUE)
+    await peer.called()
+    peer.respond("moved")
+    invite = await colleague.called()
+    assert invite.uri.user == "202"
+    moved = house.wire.sent_at(peer.address, "302")[0]
+    assert invite.headers.get_all("Diversion") == moved.headers.get_all("Diversion")
+    colleague.refuse(invite, "486 Busy Here")
+    await house.trunk.await_event(sip.HungUp)
+    await finish(house, "busy")
+
+
+@virtual
+async def test_sip_8_the_connected_line_of_asterisk_is_answered() -> None:
+    """SIP-8: an UPDATE that only names another party ends nothing."""
+    house, peer = inside_house("asterisk-pjsip")
+    await connect_inside(house, peer)
+    peer.ask("connected-line")
+    assert (await peer.next("200")).cseq.method == "UPDATE"
+    peer.end()
+    await finish(house, "complete")
+
+
+@virtual
+async def test_rtp_7_the_fax_re_invite_of_asterisk_falls_back_to_audio() -> None:
+    """RTP-7: `m=audio 0` before the image is no audio."""
+    house, peer = inside_house("asterisk-pjsip")
+    await connect_inside(house, peer)
+    peer.ask("fax")
+    peer.ack_refusal(await peer.next("488"))
+    await house.settle(2.0)
+    peer.end()
+    row = await finish(house, "complete")
+    assert FLAG_FAX in row.change.add_flags
+
+
+@virtual
+async def test_the_display_update_of_freeswitch_passes_as_any_info() -> None:
+    """RFC 6086: `message/update_display` without a body goes to the other party, which may refuse it."""
+    house, peer = inside_house("freeswitch")
+    await connect_inside(house, peer)
+    peer.ask("info-display")
+    asked = await house.trunk.await_event(sip.InDialogRequest)
+    house.trunk.endpoint.respond(asked.token, 415, house.now)
+    assert (await peer.next("415")).cseq.method == "INFO"
+    peer.end()
+    await finish(house, "complete")
+
+
+@virtual
+async def test_a_telephone_calls_out_through_us_and_nothing_is_announced() -> None:
+    """No capture rule: the offer passes with all its codecs, P-Preferred-Identity as it is, hold is passed on."""
+    house, peer = inside_house("grandstream")
+    theirs = peer.call()
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    offered = audio_of(SessionDescription.parse(incoming.offer))
+    assert [codec.name for codec in offered.codecs][:2] == ["PCMU", "PCMA"]
+    assert len(offered.codecs) == 7
+    assert incoming.request.headers.get("Privacy") == theirs.headers.get("Privacy")
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
+    await peer.answered()
+    peer.ask("hold")
+    asked = await house.trunk.await_event(sip.Reoffered)
+    assert audio_of(SessionDescription.parse(asked.offer or b"")).held
+    house.trunk.endpoint.accept_offer(asked.leg, sdp("8 101", "a=recvonly"), house.now)
+    await peer.answered()
+    peer.ask("bye")
+    row = await finish(house, "no_capture_rule")
+    assert row.new.identity.presentation_other == "202"
+    assert row.new.identity.called_number == "+441632960999"
