@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from callrec.descriptors import CONNECTION_RESERVE, leaves
 from callrec.errors import PeerError
 from callrec.signalling.sockets import Listening, address_of, bind
 from callrec.sip.events import Address, Flow, SipTransport
@@ -28,6 +29,9 @@ class TcpLimits:
 
     connections: int = 1024
     connect_timeout: float = 4.0
+    unacknowledged: float = 4.0
+    """What we sent by a connection of our own must have arrived there by then: a connection that a firewall has
+    forgotten looks alive, and a call would wait for it until Timer B."""
     message_timeout: float = 15.0
     """A message that was begun must be whole by then."""
     idle_timeout: float = 3600.0
@@ -61,6 +65,9 @@ class Connection(asyncio.Protocol):
         if not self._owner.admit(self, opened=opened):
             self.flow = None
             self._transport.abort()
+        elif opened:
+            milliseconds = round(1000 * self._owner.limits.unacknowledged)
+            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def data_received(self, data: bytes) -> None:
         """Cut bytes into messages."""
@@ -117,6 +124,12 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > self._owner.limits.write_buffer:
             self._owner.counters.closed_limit += 1
             self._transport.abort()
+
+    @property
+    def leaves_reserve(self) -> bool:
+        """Whether descriptors are left for the stores beside this connection."""
+        made = None if self._transport is None else self._transport.get_extra_info("socket")
+        return made is None or leaves(made.fileno(), CONNECTION_RESERVE)
 
     @property
     def certificate(self) -> Mapping[str, Any] | None:
@@ -189,7 +202,7 @@ class TcpTransport:
         if flow is None or (not opened and not self.hooks.is_known(flow.remote)):
             self.counters.closed_unknown += 1
             return False
-        if len(self._connections) >= self.limits.connections:
+        if len(self._connections) >= self.limits.connections or not (opened or connection.leaves_reserve):
             self.counters.closed_limit += 1
             return False
         self._connections[flow] = connection

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from callrec.signalling import TcpLimits
 from callrec.signalling.streams import CONNECT_S, WITHOUT_S, Streams
 from callrec.sip.events import Acknowledged, Address, Answered, Failed, Flow, HungUp, IncomingCall
 from callrec.sip.uri import Uri
@@ -88,6 +89,19 @@ async def test_a_connection_that_does_not_come_about_costs_half_a_second() -> No
             assert caller.endpoint.counters.fell_back == 1
             assert await call(caller, called, "second") == "UDP"
             assert caller.endpoint.counters.large == 1
+
+
+async def test_a_connection_that_takes_nothing_any_more_does_not_hold_a_call() -> None:
+    """What was sent must have arrived soon, or the connection is dead, however alive it looks: UDP, then."""
+    port = free_port()
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        listening.bind(("127.0.0.1", port))
+        listening.listen()
+        udp = (f"udp://127.0.0.1:{port}",)
+        async with driven(tcp=TcpLimits(unacknowledged=0.3)) as caller, driven(listen=udp) as called:
+            assert await call(caller, called, "leg", (("X-Token", "t" * 16_000),) * 3) == "UDP"
+            assert caller.endpoint.counters.fell_back == 1
 
 
 async def test_a_place_asked_for_by_name_waits_longer_and_never_goes_by_udp() -> None:
