@@ -29,6 +29,7 @@ class Peers:
         self._named: dict[str, frozenset[IpAddress]] = {}
         self._remembered: dict[Address, Peer | None] = {}
         self._in_clear = {peer.name: _unbelieved(peer) for peer in self._peers if peer.transport is Transport.TLS}
+        self._told: set[str] = set()
         self._names = {place: peer for peer in self._peers for place in _names_of(peer)}
 
     def __iter__(self) -> Iterator[Peer]:
@@ -83,7 +84,14 @@ class Peers:
         the identity they assert, and it may not transfer.
         """
         found = self.match(address)
-        return found if found is None else self._in_clear.get(found.name, found)
+        unbelieved = None if found is None else self._in_clear.get(found.name)
+        if unbelieved is not None and unbelieved.name not in self._told:
+            self._told.add(unbelieved.name)
+            log.warning(
+                "peer %s has transport = tls and speaks in clear from %s: its calls pass, what they assert of the "
+                "caller is not believed; let it speak over TLS, or take transport away", unbelieved.name, address.host,
+            )  # fmt: skip
+        return unbelieved or found
 
     def at(self, name: str, host: str, port: int | None) -> Peer | None:
         """Return the peer that a URI leads to: by the name in it, else by its IP address and port.

@@ -35,7 +35,7 @@ SECURE_PHONE = "module srtp.so\nsip_certificate {pem}\nsip_cafile {ca}\n"
 
 
 class SecureSwitchboard(Recorder):
-    """An installation that speaks TLS too; its trunk and PBX may have SRTP, one trunk must."""
+    """An installation that speaks TLS too; trunk and PBX may have SRTP, one trunk must; one PBX is called by TLS."""
 
     def write_configuration(self, **changes: Any) -> None:
         super().write_configuration(**changes)
@@ -54,6 +54,9 @@ class SecureSwitchboard(Recorder):
         text += f'[[peer]]\nname = "strict"\naddresses = ["192.0.2.1"]\ntls_names = ["{STRICT}"]\nrole = "trunk"\n'
         text += 'srtp = "required"\n'
         text += 'media_addresses = ["127.0.0.1"]\n'
+        # The route to it names no transport: that is the peer's own.
+        text += f'[[peer]]\nname = "secure-pbx"\naddresses = ["{PBX}:{self.plan.pbx_port + 1}"]\nrole = "pbx"\n'
+        text += 'transport = "tls"\nsrtp = "optional"\nmedia_addresses = ["127.0.0.1"]\n'
         self.configuration.write_text(text)
 
 
@@ -61,8 +64,7 @@ def routes(port: int) -> str:
     """Return where the two numbers lead: to the desk over TLS, and over TCP."""
     to = f'rule = "inbound"\ndestination = "sip:{PBX}'
     return (
-        f'[[route]]\ncalled = "{TCP_DDI}"\n{to}:{port};transport=tcp"\n'
-        f'[[route]]\ncalled = "{DDI}"\n{to}:{port + 1};transport=tls"\n'
+        f'[[route]]\ncalled = "{TCP_DDI}"\n{to}:{port};transport=tcp"\n[[route]]\ncalled = "{DDI}"\n{to}:{port + 1}"\n'
     )
 
 

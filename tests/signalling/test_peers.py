@@ -31,7 +31,7 @@ def test_the_longest_match_wins(host: str, port: int, name: str | None) -> None:
 SECURED = peer("secured", "10.0.0.1", "pbx.test", trusted_identity=True, allow_refer=True, transport="tls")
 
 
-def test_a_peer_of_tls_is_not_believed_in_clear() -> None:
+def test_a_peer_of_tls_is_not_believed_in_clear(caplog: pytest.LogCaptureFixture) -> None:
     """CLI-1: an address can be forged. Its calls pass, without the identity they assert, and it transfers nobody."""
     peers = Peers([SECURED, peer("plain", "10.0.0.2", trusted_identity=True)])
     found = peers.in_clear(Address("10.0.0.1", 5060))
@@ -42,6 +42,11 @@ def test_a_peer_of_tls_is_not_believed_in_clear() -> None:
     assert plain is not None
     assert plain.trusted_identity
     assert peers.in_clear(Address("10.0.0.3", 5060)) is None
+    peers.in_clear(Address("10.0.0.1", 5060))
+    (line,) = [record.message for record in caplog.records]
+    assert line.startswith("peer secured has transport = tls and speaks in clear from 10.0.0.1")
+        "peer secured has transport = tls and speaks in "[:46]
+    ]
 
 
 def test_a_destination_is_a_peers_by_its_name_before_anything_is_looked_up() -> None:
