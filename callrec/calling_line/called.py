@@ -11,6 +11,8 @@ from callrec.calling_line.profile import PeerProfile
 
 _EMERGENCY = frozenset({"999", "112", "18000"})
 _SOS_URN = re.compile(r"urn:service:sos(?:\.[a-z0-9.-]+)?", re.IGNORECASE)  # RFC 5031 4.2
+# No URN has them, but border gateways put them there: `urn:service:sos;phone-context=...@...;user=phone`.
+_BEHIND_URN = re.compile(r"[;@].*", re.DOTALL)
 _TRUNK_44 = re.compile(r"(?:\+|00)440?")
 # 1470 releases and 141 withholds the caller's number; 18001 and 18002 bring in a text relay.
 _DIAL_PREFIXES = ("1470", "141", "18001", "18002")
@@ -37,7 +39,7 @@ def is_emergency(dialled: str, peer: PeerProfile) -> bool:
 def emergency_digits(dialled: str, peer: PeerProfile) -> str | None:
     """Return the emergency number that was dialled, "" for an SOS service, None if it was none."""
     text = _user_of(dialled)
-    if _SOS_URN.fullmatch(text):
+    if _SOS_URN.fullmatch(_BEHIND_URN.sub("", text)):
         return ""
     digits = _digits_of(text)
     forms = (digits, _without_outside_prefix(digits, peer))

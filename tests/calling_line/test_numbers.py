@@ -122,7 +122,8 @@ def test_country_type_and_area_are_told_for_reports(e164: str, facts: NumberFact
     "dialled",
     [
         "999", "112", "18000", "+44999", "0044999", "141999", "1470112", "999#", "999;phone-context=+44", "tel:999",
-        "sip:999@pbx", "9 9 9", "urn:service:sos", "URN:SERVICE:SOS.police", "%39%39%39", "18001999", "18002112",
+        "sip:999@pbx", "9 9 9", "urn:service:sos", "URN:SERVICE:SOS.police",
+        "urn:service:sos;phone-context=ims.example@ims.example;user=phone", "%39%39%39", "18001999", "18002112",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("peer", [TRUNK, PBX, NSN, PeerProfile(outside_prefix="9"), PeerProfile(outside_prefix="0")])
