@@ -19,7 +19,6 @@ from callrec.recorder.passed_headers import Header, diverted_onward, passed_head
 from callrec.recorder.security import Security, SecurityError, check_untouched
 from callrec.recorder.tools import Tools
 from callrec.recorder.work import start
-from callrec.sip.dialog import default_port, transport_of
 from callrec.sip.endpoint import Dial as DialInvite
 from callrec.sip.events import Flow
 from callrec.sip.message import Response
@@ -103,9 +102,8 @@ def is_peers(tools: Tools, uri: Uri) -> bool:
     """Return whether a URI that somebody gave us in a call leads to a peer: nobody makes us call a stranger."""
     if not uri.is_sip:
         return False
-    port = uri.port or default_port(transport_of(uri))
     hosts = (uri.host, uri.parameter("maddr") or uri.host)
-    return all(tools.driver.peers.knows_host(host, port) for host in hosts)
+    return all(tools.driver.peers.knows_host(host, uri.port) for host in hosts)
 
 
 async def _move_port(tools: Tools, call: LiveCall, host: str) -> None:

@@ -48,13 +48,16 @@ class Peers:
         found = remembered[address] = self._search(address)
         return found
 
-    def knows_host(self, host: str, port: int) -> bool:
-        """Whether a host in a URI is a peer's, as an address or as a name of the configuration; none is looked up."""
-        name = host.lower()
-        if self.is_known(Address(host, port)):
+    def knows_host(self, host: str, port: int | None) -> bool:
+        """Whether a host in a URI is a peer's, as an address or as a name of the configuration; none is looked up.
+
+        A URI without a port stands for those of SIP and of TLS.
+        """
+        name, ports = host.lower(), _ports(port)
+        if any(self.is_known(Address(host, number)) for number in ports):
             return True
         return any(
-            place.name == name and place.port in {None, port} for peer in self._peers for place in peer.addresses
+            place.name == name and place.port in {None, *ports} for peer in self._peers for place in peer.addresses
         )
 
     def is_known(self, address: Address) -> bool:
@@ -98,7 +101,7 @@ class Peers:
 
         Where the URI has no port, that of TLS will do as well: which of the two it is follows from the peer.
         """
-        ports = (DEFAULT_PORT, SECURE_PORT) if port is None else (port,)
+        ports = _ports(port)
         for number in (*ports, None):
             if (peer := self._names.get((name.lower(), number))) is not None:
                 return peer
@@ -143,6 +146,10 @@ class Peers:
                 continue
             self._named[name] = frozenset(ip_address(answer[4][0]) for answer in answers)
         self._remembered.clear()
+
+
+def _ports(port: int | None) -> tuple[int, ...]:
+    return (DEFAULT_PORT, SECURE_PORT) if port is None else (port,)
 
 
 def _names_of(peer: Peer) -> Iterator[tuple[str, int | None]]:

@@ -58,6 +58,24 @@ def test_a_destination_is_a_peers_by_its_name_before_anything_is_looked_up() -> 
     assert peers.at("other.test", "9.9.9.9", None) is None
 
 
+@pytest.mark.parametrize(
+    ("host", "port", "known"),
+    [
+        ("10.0.0.3", None, True),
+        ("10.0.0.3", 5061, True),
+        ("10.0.0.3", 5060, False),
+        ("A.test", None, True),
+        ("a.test", 5061, False),
+        ("b.test", None, False),
+        ("10.0.0.4", None, False),
+    ],
+)
+def test_a_host_without_a_port_is_known_by_the_ports_of_sip_and_tls(host: str, port: int | None, known: bool) -> None:
+    """SIP-12: whom a redirection may lead to; the transport, and so the port, may be the peer's own affair."""
+    peers = Peers([peer("secured", "10.0.0.3:5061", transport="tls"), peer("plain", "a.test:5060")])
+    assert peers.knows_host(host, port) is known
+
+
 async def test_a_peer_by_name_counts_once_it_is_found() -> None:
     """Names are looked up, never while a packet waits."""
     peers = Peers([peer("named", "localhost:5090")])
