@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from callrec.sip.headers import key_of
+
 Header = tuple[str, str]
+
+RETRY_LATER: tuple[Header, ...] = (("Retry-After", "10"),)
+"""Goes with each 503 of our own: seconds after which the same call may be tried here again (RFC 3261 20.33)."""
 
 # SIP-14: kept between trusted sides, byte for byte. What describes one hop or one dialog (Via, Contact, Route,
 # Record-Route, Require, Supported, Allow, session timers, authentication) is each leg's own.
@@ -38,6 +43,18 @@ PASSED = frozenset(
 )
 _ASSERTS_IDENTITY = frozenset({"p-asserted-identity", "remote-party-id", "p-preferred-identity"})
 _ASKS_FOR_PRIVACY = re.compile(r"(^|[;\s,])(id|user|header)($|[;\s,])", re.IGNORECASE)
+# Who forwarded a call may hide too: in a Diversion of its own (RFC 5806 5), or escaped in its entry of History-Info,
+# or all of them by the Privacy of the request (RFC 7044 10.1).
+_HIDES_HISTORY = re.compile(r"(^|[;\s,])(history|session|header)($|[;\s,])", re.IGNORECASE)
+_HIDDEN = {
+    "remote-party-id": re.compile(r";\s*privacy\s*=\s*\"?(full|uri|name)", re.IGNORECASE),
+    "diversion": re.compile(r";\s*privacy\s*=\s*\"?(full|uri|name)", re.IGNORECASE),
+    "history-info": re.compile(r"[?&]privacy=(?!none)", re.IGNORECASE),
+}
+_ANONYMOUS = re.compile(r"sips?:anonymous@|@anonymous\.invalid", re.IGNORECASE)
+"""Some trunks withhold a number by From alone (RFC 3323 4.1.1.3)."""
+_OF_THE_TRUST_DOMAIN = frozenset({"p-charging-vector", "p-asserted-service"})
+"""Never outside it (RFC 7315 5.6, RFC 6050 4)."""
 
 
 def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header, ...]:
@@ -51,11 +68,27 @@ def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header,
 
 def _kept(headers: Iterable[Header], passed: frozenset[str], *, trusted: bool) -> tuple[Header, ...]:
     own = ("x-",) if trusted else ()
-    kept = [(name, value) for name, value in headers if name.lower() in passed or name.lower().startswith(own)]
-    private = any(name.lower() == "privacy" and _ASKS_FOR_PRIVACY.search(value) for name, value in kept)
-    if trusted or not private:
+    every = list(headers)
+    kept = [(name, value) for name, value in every if key_of(name) in passed or name.lower().startswith(own)]
+    if trusted:
         return tuple(kept)
-    return tuple((name, value) for name, value in kept if name.lower() not in _ASSERTS_IDENTITY)
+    asked = [value for name, value in kept if name.lower() == "privacy"]
+    anonymous = any(key_of(name) == "from" and _ANONYMOUS.search(value) for name, value in every)
+    private = anonymous or any(_ASKS_FOR_PRIVACY.search(value) for value in asked)
+    no_history = any(_HIDES_HISTORY.search(value) for value in asked)
+    return tuple(
+        (name, value)
+        for name, value in kept
+        if not ((private and name.lower() in _ASSERTS_IDENTITY) or _stays(name.lower(), value, no_history=no_history))
+    )
+
+
+def _stays(key: str, value: str, *, no_history: bool) -> bool:
+    """Return whether a header is for the trust domain only, or hides somebody of its own accord."""
+    hidden = _HIDDEN.get(key)
+    if key in _OF_THE_TRUST_DOMAIN or (no_history and key in {"diversion", "history-info"}):
+        return True
+    return hidden is not None and hidden.search(value) is not None
 
 
 def diverted_onward(headers: Iterable[Header], diverted: Iterable[Header]) -> tuple[Header, ...]:
@@ -76,7 +109,8 @@ _PASSED_BACK = frozenset({"reason", "retry-after", "warning", "alert-info", "p-a
 
 def passed_back(headers: Iterable[Header], *, trusted: bool) -> tuple[Header, ...]:
     """Return the headers of a response that the transparent way gives to the caller (`trusted` as above)."""
-    return _kept(headers, _PASSED_BACK, trusted=trusted)
+    own = ((name, value) for name, value in headers if key_of(name) != "from")  # From is the caller's, not theirs
+    return _kept(own, _PASSED_BACK, trusted=trusted)
 
 
 # Of a re-INVITE or UPDATE: whom the party is talking to now (RFC 4916 in spirit, SIP-8).

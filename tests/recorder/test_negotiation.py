@@ -124,6 +124,37 @@ def test_sip_14_an_asserted_identity_stays_inside_the_trust_domain() -> None:
     assert names == ["Privacy", "Diversion"]
 
 
+@pytest.mark.parametrize(
+    ("header", "asked"),
+    [
+        (("Remote-Party-ID", "<sip:01632960001@t>;party=calling;privacy=full"), ""),
+        (("Diversion", '<sip:+441632960002@t>;reason=user-busy;privacy="full"'), ""),
+        (("Diversion", "<sip:+441632960002@t>;reason=user-busy"), "history"),
+        (("History-Info", "<sip:+441632960002@t?Privacy=history&Reason=SIP%3Bcause%3D302>;index=1"), ""),
+        (("History-Info", "<sip:+441632960002@t>;index=1"), "session;history"),
+        (("P-Charging-Vector", "icid-value=1"), "none"),
+        (("P-Asserted-Service", "urn:urn-7:3gpp-service.ims.icsi.mmtel"), ""),
+    ],
+)
+def test_sip_14_whoever_forwarded_may_hide_too(header: tuple[str, str], asked: str) -> None:
+    """RFC 5806 5, RFC 7044 10.1, RFC 7315 5.6: inside the trust domain it passes, outside it does not."""
+    headers = [header, *([("Privacy", asked)] if asked else [])]
+    assert header in passed_headers(headers, trusted=True)
+    assert header not in passed_headers(headers, trusted=False)
+    shown = (header[0], header[1].replace("privacy=full", "privacy=off").replace('privacy="full"', "privacy=off"))
+    if shown != header:
+        assert shown in passed_headers([shown], trusted=False)
+
+
+def test_sip_14_a_number_withheld_by_from_alone_stays_inside() -> None:
+    """RFC 3323 4.1.1.3: some trunks send no Privacy with an anonymous From."""
+    asserted = ("P-Asserted-Identity", "<sip:+441632960001@t>")
+    anonymous = ("From", '"Anonymous" <sip:anonymous@anonymous.invalid>;tag=1')
+    assert passed_headers([anonymous, asserted], trusted=True) == (asserted,)
+    assert passed_headers([anonymous, asserted], trusted=False) == ()
+    assert passed_back([anonymous, asserted], trusted=False) == (asserted,), "the From of a response is the asker's"
+
+
 @pytest.mark.parametrize("passed", [passed_back, passed_in_dialog])
 def test_sip_14_nor_does_it_leave_in_a_response_or_a_new_offer(passed: Passed) -> None:
     """RFC 3325 7: whoever asked for privacy has it in every message; who did not is named to anybody."""
