@@ -49,6 +49,19 @@ async def test_a_lack_of_media_is_told_and_mended(tmp_path: Path) -> None:
 
 
 @virtual
+async def test_a_full_disk_under_the_catalogues_log_is_told_and_mended(tmp_path: Path) -> None:
+    """FAIL-1: rows still go into the log, but not for ever; nothing is recorded until there is room."""
+    house = house_in(tmp_path)
+    watching = watched(house)
+    text: Any = "the catalogue's log cannot be brought into catalogue.db (disk full)"
+    house.catalogue.log_problem = text
+    assert (await problems(house, watching))["storage_unavailable"] == text
+    assert not house.health.recording
+    house.catalogue.log_problem = None
+    assert await problems(house, watching) == {}
+
+
+@virtual
 async def test_a_pbx_that_does_not_answer_is_told_until_it_does(tmp_path: Path) -> None:
     """`peer_down` names the peer, also where the caller left before Timer B; the next word of it is enough."""
     house = house_in(tmp_path)

@@ -33,7 +33,7 @@ class CatalogueDouble:
         self.rows: dict[str, Kept] = {}
         self.delay_s = 0.005
         self.fails = False
-        self.problem = None
+        self.problem = self.log_problem = None
         self.faults: list[str] = []
         self.audited: list[AuditEntry] = []
 
