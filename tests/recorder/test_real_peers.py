@@ -6,27 +6,35 @@ from typing import Any
 
 import pytest
 
+from callrec.calls.inputs import Side
+from callrec.errors import PeerError
+from callrec.recorder import negotiation
 from callrec.recorder.extensions import FLAG_FAX
+from callrec.recorder.leg import Leg
+from callrec.recorder.security import Security
 from callrec.sdp import SessionDescription, audio_of
+from callrec.settings import Srtp
 from callrec.sip import events as sip
-from callrec.sip.events import Address
-from callrec.sip.message import Request
+from callrec.sip.events import Address, Flow
+from callrec.sip.message import Request, parse_message
 from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
-from tests.support.recorded_peer import RecordedPeer, address_of, manifest, stacks
+from tests.support.recorded_peer import RecordedPeer, address_of, bytes_of, manifest, stacks
+from tests.support.sip_driver import peer as peer_settings
 from tests.support.stories import ANSWER, Talk
 from tests.support.virtual_time import virtual
 
 CALLS = {entry["file"].removesuffix(".sip"): entry for entry in manifest()["messages"] if "call" in entry}
 INSIDE = [stack for stack in stacks("answer") if manifest()["stacks"][stack]["side"] != "trunk"]
 HERE = Address(RECORDER, 5060)
+TLS = Flow("tls", HERE, Address("192.0.2.111", 5061))
 COLLEAGUE = Address("198.51.100.99", 5060)
 
 
-def outside_house(stack: str, **tables: Any) -> tuple[HallHouse, RecordedPeer]:
+def outside_house(stack: str, *, pbx: Any = None) -> tuple[HallHouse, RecordedPeer]:
     """Return a house whose trunk is this stack; its PBX is one of ours."""
     number_format = "nsn" if stack == "uk-nsn" else "auto"
     trunk = {**TABLES["peer"][0], "addresses": [TRUNK, "192.0.2.0/24"], "number_format": number_format}
-    house = HallHouse(peer=[trunk, TABLES["peer"][1]], **tables)
+    house = HallHouse(peer=[trunk, pbx or TABLES["peer"][1]])
     return house, RecordedPeer(house.wire, stack, HERE)
 
 
@@ -47,8 +55,8 @@ async def connect_outside(house: HallHouse, peer: RecordedPeer, name: str = "inv
     incoming = await house.pbx.await_event(sip.IncomingCall)
     talk = Talk("", incoming.leg, incoming.request, incoming.offer)
     house.pbx.endpoint.ring(incoming.leg, house.now)
-    codec = audio_of(SessionDescription.parse(incoming.offer)).codecs[0]
-    answer = sdp(f"{codec.payload_type} 101", port=5000, host=PBX)
+    offered = audio_of(SessionDescription.parse(incoming.offer))
+    answer = sdp(f"{offered.codecs[0].payload_type} 101" if offered.telephone_events else "8", port=5000, host=PBX)
     house.pbx.endpoint.answer(incoming.leg, answer, house.now)
     await house.pbx.await_event(sip.Acknowledged)
     await house.settle(2.0)
@@ -94,11 +102,10 @@ async def test_a_call_of_each_trunk_is_announced_recorded_and_ended(name: str) -
     expected = CALLS[name]
     house, peer = outside_house(stack)
     await connect_outside(house, peer, file, expected["call"].get("ack", ""))
-    if stack in stacks("bye") and not expected["call"].get("plain_bye"):
-        peer.ask("bye")
-    else:
-        peer.end()
+    peer.ask("bye")
     assert (await peer.next("200")).cseq.method == "BYE"
+    (ours,), (theirs,) = house.wire.sent_by(house.driver, "BYE"), house.wire.sent_at(peer.address, "BYE")
+    assert ours.headers.get_all("Reason") == theirs.headers.get_all("Reason")
     row = await finish(house, "complete")
     identity, calling = row.new.identity, expected["calling"]
     assert identity.presentation_number == calling.get("presentation")
@@ -208,6 +215,70 @@ async def test_rtp_5_a_key_by_info_of_cisco_is_passed_on_and_not_stored() -> Non
 
 
 @virtual
+async def test_not_19_a_key_by_info_of_cisco_declines_the_recording() -> None:
+    """The opt-out key during the notice, with the blank that Cisco writes before it."""
+    house, peer = outside_house("cisco-cube")
+    peer.call()
+    await peer.answered()
+    await house.settle(1.0)
+    peer.ask("info", instead=("Signal= 5", "Signal= 9"))
+    assert (await peer.next("200")).cseq.method == "INFO"
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    assert not house.media.recordings
+    peer.ask("bye")
+    await finish(house, "opt_out")
+
+
+@virtual
+async def test_not_14_a_re_invite_just_after_the_answer_does_not_cost_the_notice() -> None:
+    """Cisco and many SBCs send one as soon as the call is up: fewer codecs, the same audio."""
+    house, peer = outside_house("cisco-cube")
+    peer.call()
+    await peer.answered()
+    await house.settle(0.5)
+    peer.ask("refresh", instead=("4351 8658", "4351 8659"))
+    await peer.answered()
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
+    await house.settle(2.0)
+    peer.ask("bye")
+    assert states(await finish(house, "complete")) == ["recorded"]
+
+
+@virtual
+async def test_sip_9_a_trunks_refer_is_refused_and_the_call_goes_on() -> None:
+    """A trunk may not transfer: what an SBC hands on of Teams' REFER gets 603."""
+    house, peer = outside_house("audiocodes")
+    await connect_outside(house, peer)
+    peer.ask("refer")
+    assert (await peer.next("603")).cseq.method == "REFER"
+    await house.settle(2.0)
+    assert house.media.recordings
+    peer.ask("bye")
+    await finish(house, "complete")
+
+
+@virtual
+async def test_sip_14_a_withheld_number_stays_here_where_the_pbx_is_not_trusted() -> None:
+    """RFC 3325 7, CLI-13: `Privacy: id;critical` of a UK carrier."""
+    stranger = {**TABLES["peer"][1], "trusted_identity": False}
+    house, peer = outside_house("uk-nsn", pbx=stranger)
+    peer.call("invite-withheld")
+    await peer.answered()
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    assert b"1632960999" not in incoming.request.serialize()
+    assert incoming.request.headers.get("Privacy") == "id;critical"
+    house.pbx.endpoint.reject(incoming.leg, 486, house.now)
+    await peer.next("BYE")
+    row = await finish(house, "busy")
+    assert row.new.withheld
+    assert "1632960999" not in repr(row.new)
+
+
+@virtual
 async def test_rtp_7_the_fax_re_invite_of_cisco_falls_back_to_audio() -> None:
     """RTP-7: 488, marked, and the call goes on."""
     house, peer = outside_house("cisco-cube")
@@ -233,25 +304,26 @@ async def test_sip_8_the_ping_of_metaswitch_by_update_is_answered_here() -> None
     await finish(house, "complete")
 
 
+@pytest.mark.parametrize("stack", ["cisco-cube", "cucm"])
 @virtual
-async def test_sip_11_the_options_of_cisco_are_answered() -> None:
-    """SIP-11: CUBE pings outside a dialog, without a user."""
-    _, peer = outside_house("cisco-cube")
+async def test_sip_11_the_options_of_cisco_are_answered(stack: str) -> None:
+    """SIP-11: without a user, and from Unified CM with `Max-Forwards: 0`."""
+    _, peer = outside_house(stack)
     peer.ping("options")
     assert (await peer.next("200")).cseq.method == "OPTIONS"
 
 
-@pytest.mark.parametrize(("stack", "hops"), [("kamailio", 2), ("twilio", 1), ("ims", 2), ("cisco-cvp", 1)])
+@pytest.mark.parametrize("name", CALLS)
 @virtual
-async def test_sip_13_our_bye_goes_along_each_proxys_record_route(stack: str, hops: int) -> None:
-    """RFC 3261 12.1.1: the route set in its order, each URI with its parameters, to the nearest proxy."""
+async def test_sip_13_our_bye_goes_to_each_trunks_contact_along_its_record_route(name: str) -> None:
+    """RFC 3261 12.1.1: the route set in its order, every URI with its parameters, to the nearest proxy."""
+    stack, file = name.split("/")
     house, peer = outside_house(stack)
-    talk = await connect_outside(house, peer)
+    talk = await connect_outside(house, peer, file, CALLS[name]["call"].get("ack", ""))
     theirs = house.wire.log[0][1]
     house.pbx.endpoint.hang_up(talk.inside, house.now)
     bye = await peer.next("BYE")
     assert [str(route) for route in bye.route] == [str(route) for route in theirs.record_route]
-    assert len(bye.route) == hops
     assert theirs.contact is not None
     assert bye.uri == theirs.contact.uri
     await finish(house, "complete")
@@ -478,6 +550,38 @@ async def test_the_display_update_of_freeswitch_passes_as_any_info() -> None:
 
 
 @virtual
+async def test_rtp_5_a_gateway_that_answers_with_another_number_for_digits_gets_them_under_that() -> None:
+    """RFC 3264 5.1: MediaPack answers 96 to an offer of 101, and `pcma` in small letters."""
+    house, peer = inside_house("audiocodes-mp")
+    await connect_inside(house, peer)
+    legs = house.media.legs
+    outside, inside = legs[house.call.caller.id].remote, legs[house.call.destination.id].remote
+    assert outside is not None
+    assert inside is not None
+    assert (outside.telephone_event, inside.telephone_event) == (101, 96)
+    peer.ask("flash")
+    asked = await house.trunk.await_event(sip.InDialogRequest)
+    assert asked.request.headers.get("Content-Type") == "application/broadsoft"
+    house.trunk.endpoint.respond(asked.token, 200, house.now)
+    peer.ask("bye")
+    await finish(house, "complete")
+
+
+@virtual
+async def test_fail_1_the_sos_of_an_ims_handset_goes_out_at_once() -> None:
+    """FAIL-1: `urn:service:sos;phone-context=...`: no notice, no capture rule, no look-up."""
+    house, peer = inside_house("ims-handset")
+    peer.call("emergency")
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    assert not house.media.asked or all(asked[0] != "play" for asked in house.media.asked)
+    assert str(incoming.request.to.uri).startswith("urn:service:sos")
+    house.trunk.endpoint.answer(incoming.leg, sdp("8"), house.now)
+    await peer.answered()
+    peer.end()
+    await finish(house, "emergency")
+
+
+@virtual
 async def test_a_telephone_calls_out_through_us_and_nothing_is_announced() -> None:
     """No capture rule: the offer passes with all its codecs, P-Preferred-Identity as it is, hold is passed on."""
     house, peer = inside_house("grandstream")
@@ -498,3 +602,33 @@ async def test_a_telephone_calls_out_through_us_and_nothing_is_announced() -> No
     row = await finish(house, "no_capture_rule")
     assert row.new.identity.presentation_other == "202"
     assert row.new.identity.called_number == "+441632960999"
+
+
+@pytest.mark.parametrize("policy", [Srtp.OPTIONAL, Srtp.REQUIRED])
+def test_rtp_9_teams_is_answered_with_keys_and_without_ice(policy: Srtp) -> None:
+    """RTP-9: over TLS, one codec of G.711, one key, one port for RTP and RTCP; nothing of ICE is repeated."""
+    offer = parse_message(bytes_of("teams", "invite")).body
+    caller = Leg(Side.CALLER, "caller", 1, local=Address("192.0.2.9", 4000))
+    caller.security = Security.of(peer_settings("teams", "192.0.2.111", srtp=policy), TLS, lambda size: b"k" * size)
+    negotiation.read(caller, offer)
+    answer = SessionDescription.parse(negotiation.answer(caller))
+    (media,) = answer.media
+    assert media.protocol == "RTP/SAVP"
+    assert media.formats == ("0", "101")
+    assert len(media.attributes("crypto")) == 1
+    assert media.attribute("rtcp-mux") is not None
+    written = answer.serialize().decode()
+    assert not any(word in written for word in ("ice-", "candidate", "ssrc", "AAAA"))
+    remote = caller.remote_media()
+    assert remote is not None
+    assert remote.srtp is not None
+    assert remote.rtcp_port == 49170
+
+
+def test_rtp_9_teams_is_refused_where_keys_would_go_in_clear() -> None:
+    """RTP-9: RTP/SAVP over UDP with `srtp = "required"`: never downgraded in silence."""
+    udp = Flow("udp", HERE, Address("192.0.2.111", 5060))
+    settings = peer_settings("teams", "192.0.2.111", srtp=Srtp.REQUIRED)
+    with pytest.raises(PeerError) as refused:
+        Security.of(settings, udp, lambda size: b"k" * size)
+    assert refused.value.status == 488
