@@ -21,6 +21,7 @@ from callrec.recorder.live_call import LiveCall, LiveTransfer
 from callrec.recorder.passed_headers import Header
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
+from callrec.recorder.transfer_home import home_of
 from callrec.recorder.work import start
 from callrec.settings import PeerRole
 from callrec.sip import events as sip
@@ -49,7 +50,9 @@ async def call_target(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> N
 
 
 def _places(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> tuple[str, ...]:
-    """Return where a Refer-To leads: to a peer that it names, else by the routes, as if the transferor had dialled it.
+    """Return where a Refer-To leads: to a peer that it names, or by the routes, as if the transferor had dialled it.
+
+    A telephone of the PBX's own is called there.
 
     Nobody makes us call a stranger: a host that is neither a peer's nor ours counts for nothing, its user part does.
     """
@@ -64,6 +67,8 @@ def _places(tools: Tools, call: LiveCall, transfer: LiveTransfer) -> tuple[str, 
     headers = Headers([("From", str(call.arrival.request.from_)), ("To", f"<{target}>")])
     incoming = replace(call.arrival.incoming, request=Request("INVITE", target, headers), offer=None)
     dialled = Arrival(incoming, peer, tools.settings)
+    if (home := home_of(tools, call, transfer, dialled)) is not None:
+        return (home,)
     return tuple(str(dialled.with_user(place)) for place in dialled.destinations())
 
 

@@ -203,6 +203,66 @@ async def test_sip_9_a_stranger_is_never_called_its_user_part_takes_the_routes()
     await end(house, talk)
 
 
+@pytest.mark.parametrize(
+    ("refer_to", "goes_to"),
+    [
+        (f"<sip:202@{RECORDER}>", f"sip:202@{PBX}"),
+        ("<tel:202;phone-context=pbx.example>", f"sip:202@{PBX}"),
+        ("<sip:reception@PBX.example>", f"sip:reception@{PBX}"),
+        ("<sip:101@pbx.example;user=phone>", f"sip:101@{PBX}"),
+        (f"<sip:{OUTSIDER}@pbx.example>", f"sip:{OUTSIDER}@{TRUNK}"),
+        ("<sip:999@pbx.example>", f"sip:999@{TRUNK}"),
+        ("<sip:101@elsewhere.example>", f"sip:101@{TRUNK}"),
+    ],
+)
+@virtual
+async def test_sip_9_a_telephone_of_the_pbx_is_called_there_and_a_number_by_the_routes(
+    refer_to: str, goes_to: str
+) -> None:
+    """A PBX names its telephones by its own domain, or as if they were ours; 999 leaves whatever domain it names."""
+    house = HallHouse()
+    talk = await connect(house)
+    transferor = Transferor(house, talk)
+    await transferor.refer(refer_to, ("Referred-By", "<sip:201@pbx.example>"))
+    phone = house.pbx if goes_to.endswith(PBX) else house.trunk
+    incoming = await phone.await_event(sip.IncomingCall)
+    assert str(incoming.request.uri) == goes_to
+    phone.endpoint.reject(incoming.leg, 486, house.now)
+    await house.settle(1.0)
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_an_extension_that_a_route_names_takes_that_route() -> None:
+    """What is configured comes before what is guessed."""
+    route = {"from": "pbx", "called": "2*", "destination": f"sip:{OTHER_PBX}"}
+    house = HallHouse(route=[route, *TABLES["route"]])
+    talk = await connect(house)
+    await Transferor(house, talk).refer(f"<sip:202@{RECORDER}>")
+    incoming = await house.other_pbx.await_event(sip.IncomingCall)
+    house.other_pbx.endpoint.reject(incoming.leg, 486, house.now)
+    await house.settle(1.0)
+    await end(house, talk)
+
+
+@virtual
+async def test_sip_9_the_pbx_that_called_out_is_called_back_for_its_telephones() -> None:
+    """There is no destination that we dialled: its own Contact is where it is."""
+    house = HallHouse()
+    leg = house.dial(OUTSIDER, sdp("8 101", port=5000, host=PBX), by=house.pbx)
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
+    await house.pbx.await_event(sip.Answered)
+    await house.settle(0.2)
+    transferor = Transferor(house, Talk(""), house.pbx, leg)
+    await transferor.refer("<sip:101@pbx.example>", ("Referred-By", "<sip:201@pbx.example>"))
+    back = await house.pbx.await_event(sip.IncomingCall)
+    assert back.request.uri.user == "101"
+    house.pbx.endpoint.reject(back.leg, 486, house.now)
+    house.trunk.endpoint.hang_up(incoming.leg, house.now)
+    await house.check("no_capture_rule")
+
+
 @virtual
 async def test_rfc_4488_norefersub_means_no_notify() -> None:
     """The transferor does not want to hear how it went."""

@@ -163,6 +163,24 @@ async def test_sip_9_each_pbxs_transfer_is_carried_out(stack: str) -> None:
     assert "transferred" in row.change.add_flags
 
 
+@virtual
+async def test_sip_9_a_transfer_in_the_pbxs_own_domain_goes_back_to_the_pbx() -> None:
+    """An extension 101 of a domain that is no address of a peer: not out over the trunk, where 101 is the police."""
+    house, peer = inside_house("3cx")
+    await connect_inside(house, peer)
+    peer.ask("refer-own-domain")
+    await peer.next("202")
+    invite = await peer.called()
+    assert str(invite.uri) == f"sip:101@{peer.address.host}"
+    peer.respond("answer")
+    await peer.next("ACK")
+    await house.settle(2.0)
+    peer.end()
+    row = await finish(house, "complete")
+    assert "transferred" in row.change.add_flags
+    assert not house.wire.sent_at(house.trunk.driver.address, "180"), "nobody outside was called"
+
+
 @pytest.mark.parametrize("stack", stacks("moved"))
 @virtual
 async def test_sip_12_each_pbxs_302_leads_to_whom_it_names(stack: str) -> None:
