@@ -6,10 +6,11 @@ nobody from emptying the write-ahead log.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -19,8 +20,10 @@ from callrec.catalogue.readers import Read
 from callrec.catalogue.request_tables import request_calls, requests
 from callrec.catalogue.tables import calls
 
+T = TypeVar("T")
+
 A_PAGE = 500
-"""Of more, the recorder would keep calls waiting while it judges them; of fewer, a sweep takes longer."""
+"""Of more, a reading transaction would last longer; of fewer, a sweep."""
 _IDS_A_STATEMENT = 500
 _ERASE = "erase"
 """What a request's plan says of a call that goes."""
@@ -75,16 +78,29 @@ class RetentionRows:
         self._read = read
         self._authorised = sorted(authorised)
 
-    async def pages(self, size: int = A_PAGE) -> AsyncIterator[list[RetentionRow]]:
-        """Return all rows that are not erased, in the order of their ids.
+    async def pages(self, of: Callable[[RetentionRow], T], size: int = A_PAGE) -> AsyncIterator[list[T]]:
+        """Return what is made of all rows that are not erased, in the order of their ids.
+
+        Args:
+            of: what makes it; it is called in the reader's thread, so that the event loop goes on.
+            size: rows a page.
 
         Raises:
             StorageUnavailable: if the catalogue cannot be read in time.
         """
         after = ""
-        while page := await self._page(_ROWS.where(calls.c.call_id > after).limit(size)):
-            after = page[-1].call_id
-            yield page
+        while True:
+            after, made = await self._read(partial(self._made, after, size, of))
+            if not made:
+                return
+            yield made
+
+    def _made(
+        self, after: str, size: int, of: Callable[[RetentionRow], T], connection: Connection
+    ) -> tuple[str, list[T]]:
+        """Return the last id of a page, empty where there is none, and what is made of its rows."""
+        rows = _judged(connection, _ROWS.where(calls.c.call_id > after).limit(size), self._authorised)
+        return rows[-1].call_id if rows else "", [of(row) for row in rows]
 
     async def of(self, call_ids: Collection[str]) -> list[RetentionRow]:
         """Return those of the calls that are not erased; raises as `pages`."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from callrec.privacy.protections import Hold, Protection, strongest
 from callrec.privacy.retention_classes import ClassRule, Relationship, RetentionPolicy, delete_on, start_of
@@ -182,6 +183,7 @@ _HOLD_WORDS = {
 }
 
 
+@lru_cache(maxsize=64)
 def in_words(period: CalendarPeriod) -> str:
     """Return a period as people say it: `2 years`, `1 year 6 months`, `28 days`."""
     parts = ((period.years, "year"), (period.months, "month"), (period.days, "day"))

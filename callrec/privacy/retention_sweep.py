@@ -49,13 +49,14 @@ class Sweep:
     async def facts(self) -> AsyncIterator[list[RowFacts]]:
         """Return all rows that are not erased, in the order of their call ids, page by page."""
         zone = self.stores.zone
-        async for page in self._rows.pages():
-            yield [facts_of(row, zone) for row in page]
+        async for page in self._rows.pages(lambda row: facts_of(row, zone)):
+            yield page
 
     async def verdicts(self, day: date, policy: RetentionPolicy, tally: Tally) -> AsyncIterator[list[Verdict]]:
         """Return the verdicts on all rows on a local date, each tallied on its way."""
-        async for page in self.facts():
-            yield list(tally.passing(judge(row, policy, day) for row in page))
+        zone = self.stores.zone
+        async for page in self._rows.pages(lambda row: judge(facts_of(row, zone), policy, day)):
+            yield list(tally.passing(page))
 
     async def judge(self, call_ids: Collection[str], day: date) -> list[Verdict]:
         """Return the verdicts on those of the calls that are not erased."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tracemalloc
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -48,6 +49,11 @@ def rows(first: int, last: int, **changes: object) -> list[dict[str, object]]:
         }
         for number in range(first, last)
     ]
+
+
+def _itself(row: RetentionRow) -> RetentionRow:
+    """Return a row as it is."""
+    return row
 
 
 async def fill(here: House, count: int) -> None:
@@ -109,7 +115,7 @@ async def test_a_row_comes_with_all_that_decides(tmp_path: Path) -> None:
 
     async with house(tmp_path) as here:
         await here.catalogue.transact(lambda connection, _: store(connection))
-        found = [row async for page in reader(here).pages(2) for row in page]
+        found = [row async for page in reader(here).pages(_itself, 2) for row in page]
         party = PartyDates("customer", None, date(2026, 11, 1), (date(2026, 1, 31), None))
         assert found[0] == RetentionRow(
             call_id(0), BEGUN, "unmatched", False, party, (("h1", "legal_hold"),), request_id=None
@@ -124,13 +130,28 @@ async def test_a_row_comes_with_all_that_decides(tmp_path: Path) -> None:
 async def test_pages_of_any_size_are_the_same_rows(tmp_path: Path) -> None:
     """Every row once and in order, whatever a page holds; nothing in an empty catalogue."""
     async with house(tmp_path) as here:
-        assert [page async for page in reader(here).pages()] == []
+        assert [page async for page in reader(here).pages(_itself)] == []
         assert await reader(here).newest() is None
         await fill(here, 1203)
-        whole = [row async for page in reader(here).pages(5000) for row in page]
+        whole = [row async for page in reader(here).pages(_itself, 5000) for row in page]
         assert [row.call_id for row in whole] == [call_id(number) for number in range(1203)]
         for size in (1, 100, 401, 1203):
-            assert [row async for page in reader(here).pages(size) for row in page] == whole
+            assert [row async for page in reader(here).pages(_itself, size) for row in page] == whole
+
+
+async def test_rows_are_judged_while_the_event_loop_goes_on(tmp_path: Path) -> None:
+    """A page of 500 verdicts takes ten milliseconds: no call waits for them."""
+    threads: set[threading.Thread] = set()
+
+    def judged(row: RetentionRow) -> str:
+        threads.add(threading.current_thread())
+        return row.call_id
+
+    async with house(tmp_path) as here:
+        await fill(here, 10)
+        assert sum([len(page) async for page in reader(here).pages(judged, 4)]) == 10
+        assert threads
+        assert threading.main_thread() not in threads
 
 
 @pytest.mark.long

@@ -318,9 +318,9 @@ async def test_a_run_reads_every_row_once_and_twice_only_to_delete_very_many(
     swept: list[RetentionRows] = []
     pages = RetentionRows.pages
 
-    def counted(rows: RetentionRows) -> Any:
+    def counted(rows: RetentionRows, *given: Any) -> Any:
         swept.append(rows)
-        return pages(rows)
+        return pages(rows, *given)
 
     async with retention(tmp_path) as here:
         for _ in range(2):
