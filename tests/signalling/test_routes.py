@@ -132,6 +132,14 @@ async def test_a_peers_transport_counts_where_a_uri_names_none(uri: str, transpo
     assert (found.transport, found.remote.port) == (transport, port)
 
 
+async def test_a_peer_of_tls_that_is_a_name_is_never_called_in_clear_whatever_dns_says() -> None:
+    """SIP-13: the name alone says whose it is, before any address of it is known."""
+    known = Routes(Peers([peer("named", "localhost", transport="tls")]), "", lambda: 0.0, list(SECURE))
+    assert (await known.resolve(Uri.parse("sip:1@localhost"))).transport == "tls"
+    with pytest.raises(OperatorError, match="never called in clear"):
+        await known.resolve(Uri.parse("sip:1@localhost;transport=udp"))
+
+
 @pytest.mark.parametrize("named", ["udp", "tcp", "ws"])
 async def test_no_uri_takes_a_peer_out_of_tls(named: str) -> None:
     """SIP-13: of a 3xx, a Refer-To or a file: it leads nowhere, and the text says to whom and what would."""

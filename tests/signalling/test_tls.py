@@ -106,6 +106,21 @@ async def test_a_peer_set_to_tls_is_called_so_by_a_plain_uri_and_believed_so_alo
         assert (over_udp.name, over_udp.trusted_identity) == ("pbx", False)
 
 
+async def test_registrations_and_questions_go_over_the_peers_transport(authority: Authority) -> None:
+    """SIP-13: neither REGISTER nor OPTIONS names TLS, and both go over it, on the one connection there is."""
+    ours, theirs = authority.issue("rec.example.net"), authority.issue("127.0.0.1")
+    async with house(theirs) as pbx:
+        uri = f"sip:127.0.0.1:{pbx.address('tls').port}"
+        kept = peer("pbx", "127.0.0.1", transport="tls", register=uri, options_seconds=1)
+        seen: list[tuple[str, str]] = []
+        pbx.driver.tap = lambda data, flow, *, sent: seen.append((data.split(b" ")[0].decode(), flow.transport))
+        async with house(ours, kept) as caller:
+            caller.driver.watch([uri])
+            await until(lambda: {("REGISTER", "tls"), ("OPTIONS", "tls")} <= set(seen))
+            assert caller.driver.connections == 1
+        assert {transport for _, transport in seen} == {"tls"}
+
+
 async def test_two_messages_go_over_one_connection(authority: Authority) -> None:
     """A connection is reused while it lives (RFC 5923), also for what the far side sends."""
     ours = authority.issue("127.0.0.1")
