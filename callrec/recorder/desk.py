@@ -90,6 +90,7 @@ class Desk:
             "active_calls": sum(1 for _ in self._hall.calls()),
             "one_way_audio": sum(1 for call in self._hall.calls() if call.unheard is not None),
             "workers": [{"pid": worker.pid, "calls": worker.calls} for worker in self._tools.media.workers()],
+            "signalling": self._tools.driver.counted(),
             "outbox": catalogue.outbox_size,
             "broker": self._publisher.state.value if self._publisher is not None else "off",
             "requests": self.promises.watch.summary,

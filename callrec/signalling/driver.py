@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from callrec.clock import Clock, SystemClock
@@ -24,7 +24,7 @@ from callrec.signalling.routes import Routes
 from callrec.signalling.streams import Streams
 from callrec.signalling.tcp import TcpLimits
 from callrec.signalling.transports import Transports
-from callrec.sip.endpoint import Endpoint, EndpointCounters, EndpointProfile
+from callrec.sip.endpoint import Endpoint, EndpointProfile
 from callrec.sip.events import Address, Event, Flow, Replied
 from callrec.sip.framing import is_keep_alive
 from callrec.sip.session_timer import WANTED, Wanted
@@ -153,6 +153,7 @@ class Driver:
             route=self._routes.route_in_dialog,
             stream=self._streams.beside,
             reply_to_source=self._is_behind_nat,
+            takes_refer=self._may_transfer,
             on_silence=self.reachability.call_failed,
             credentials=self._credentials_for,
             challenge=self._wanted_of,
@@ -164,6 +165,10 @@ class Driver:
     def _is_behind_nat(self, flow: Flow) -> bool:
         peer = self.peer_of(flow)
         return peer is not None and peer.nat
+
+    def _may_transfer(self, flow: Flow) -> bool:
+        peer = self.peer_of(flow)
+        return peer is not None and peer.may_transfer
 
     def _credentials_for(self, flow: Flow) -> DigestCredentials | None:
         peer = self.peer_of(flow)
@@ -289,10 +294,10 @@ class Driver:
         """
         return self._routes.local_address(host)
 
-    @property
-    def endpoint_counters(self) -> EndpointCounters:
-        """What the endpoint counts."""
-        return self.endpoint.counters
+    def counted(self) -> dict[str, int]:
+        """Return what was counted since the start, and how many connections live."""
+        endpoint = {f"endpoint_{name}": count for name, count in asdict(self.endpoint.counters).items()}
+        return asdict(self.counters) | endpoint | {"connections": self.connections}
 
     @property
     def connections(self) -> int:

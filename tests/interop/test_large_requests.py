@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -96,3 +97,4 @@ def test_a_desk_without_tcp_gets_it_by_udp(recorder: Recorder, desk_without_tcp:
     )
     check_recorded(recorder, "07700900073", calls=2)
     assert recorder.log.read_text().count(f"{PBX}:{desk_without_tcp} takes no TCP") == 1
+    assert json.loads(recorder.run("status", "--json").out)["signalling"]["endpoint_fell_back"] == 1
