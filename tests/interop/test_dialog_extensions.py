@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.support.exchange import ANNOUNCED, THROUGH, Exchange, exchange_plan
-from tests.support.recorder import Recorder
+from tests.support.exchange import ANNOUNCED, THROUGH, Exchange
 
 pytestmark = pytest.mark.peer
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Recorder, int]]:
-    """Return a recorder whose PBX is a SIPp, with one number that is announced and one that is not."""
-    plan, port = exchange_plan()
-    with Recorder(plan) as recorder:
-        yield recorder, port
-
-
-@pytest.fixture
-def exchange(running: tuple[Recorder, int], tmp_path: Path) -> Exchange:
-    """Return the recorder, and a folder for what the two SIPps write."""
-    return Exchange(*running, tmp_path)
 
 
 def test_sip_5_18x_is_reliable_on_both_legs_and_an_early_update_passes(exchange: Exchange) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from demonstration.telephony import g711
+from demonstration.telephony.g711 import PCMA
 from demonstration.telephony.line import Call, Line
 from demonstration.telephony.messages import Session, tag_in
+from tests.support.exchange import Exchange, session
 from tests.support.house import Conversation, House, hears
 from tests.support.listening import decoded, matches
+from tests.support.mouth import Heard, Mouth, Script
 from tests.support.ports import free_port
+from tests.support.processes import wait_until
 from tests.support.recorder import PBX, TRUNK, Plan
 from tests.support.sipp import Sipp, SippRun
 
@@ -221,3 +226,53 @@ def test_fail_2_a_dead_destination_gives_way_to_the_next(board: Switchboard) -> 
     talk = talk_to_colleague(board, board.hear_notice(board.dial("+447700900706", TO_A_LIST)))
     talk.hang_up()
     board.check_exports([talk], [board.item_of(talk)])
+
+
+def test_sip_9_a_consulted_party_moves_over_to_the_call_it_was_consulted_about(
+    board: Switchboard, tmp_path: Path
+) -> None:
+    """RFC 3891, both dialogs ours, SIPp on all four ends: one recording, and the consulted party's voice is in it.
+
+    The PBX calls out through callrec, and names that dialog in the Refer-To of its other call.
+    """
+    exchange = Exchange(board.recorder, board.sipp_port, tmp_path)
+    number = "07700900556"
+    said, answer = g711.unmistakable(PCMA, 10.0, 1), g711.unmistakable(PCMA, 10.0, 2)
+    with Mouth(TRUNK) as caller, Mouth(TRUNK) as consulted:
+        words = {"SESSION": session(consulted.port), "MOVED_SESSION": session(consulted.port, version=2)}
+        outside = exchange.sipp("outside", "followed_desk", words, TRUNK, port=board.outside_port)
+        asking = exchange.sipp("asking", "consulting_desk", {"CALLER": "202"}, PBX, service=number)
+
+        def join() -> None:
+            caller.play(Script(1).speak(PCMA, said), caller.wait_heard())
+            exchange.wait_told("outside", "changed", 20)
+            before = len(consulted.heard)
+            wait_until(lambda: said_in(said, consulted.heard[before:]), "the consulted party hears the caller")
+            consulted.play(Script(2).speak(PCMA, answer), consulted.heard[-1].source)
+
+        with outside.start(), asking.start():
+            call_id, own_tag, far_tag = exchange.wait_told("asking", "dialog").split()
+            named = f"{call_id.replace('@', '%40')}%3Bto-tag%3D{far_tag}%3Bfrom-tag%3D{own_tag}"
+            host, port = board.recorder.sip
+            item = exchange.play(
+                TO_SIPP, "patient_caller", "joining_desk", meanwhile=join,
+                caller={"SESSION": session(caller.port), 'milliseconds="4000"': 'milliseconds="6000"'},
+                desk={"REFER_TO": f"sip:{number}@{host}:{port}?Replaces={named}"},
+            )  # fmt: skip
+            asking.finish()
+            outside.finish()
+    assert (item["outcome"], item["outcome_reason"]) == ("recorded", "complete")
+    assert [leg["peer"] for leg in item["legs"]] == ["trunk", "pbx", "trunk"]
+    assert {"transferred", "notice_repeated"} <= set(item["flags"]), "it has not heard the notice of this call (NOT-10)"
+    assert [segment["state"] for segment in item["segments"]] == ["recorded", "hold", "recorded"]
+    _, left, right = board.recorder.export(item["call_id"])
+    before, after = matches(np.array(left, np.int16), decoded(PCMA, said))
+    assert after.in_channel - before.in_channel == after.in_voice - before.in_voice, "the time line keeps its length"
+    (piece,) = matches(np.array(right, np.int16), decoded(PCMA, answer))
+    assert piece.seconds > 0.5
+    assert piece.in_channel >= (item["segments"][1]["end_ms"] - 40) * 8, "nothing of it is kept before it has heard it"
+    assert answer[:4000] in caller.audio(PCMA)
+
+
+def said_in(voice: bytes, heard: Sequence[Heard]) -> bool:
+    return any(packet.payload in voice for packet in heard)

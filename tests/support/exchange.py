@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Exchange:
         self.recorder, self.port, self.place = recorder, port, place
 
     def play(
-        self, called: str, caller_scenario: str, desk_scenario: str, *, cseq: int = 1,
+        self, called: str, caller_scenario: str, desk_scenario: str | None, *, cseq: int = 1,
         caller: Mapping[str, str] = NOTHING, desk: Mapping[str, str] = NOTHING,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:  # fmt: skip
@@ -96,35 +97,43 @@ class Exchange:
         Args:
             called: the number.
             caller_scenario: of the trunk.
-            desk_scenario: of the PBX.
+            desk_scenario: of the PBX; None where the call does not come so far.
             cseq: of the INVITE that the PBX answers.
             caller: further words of the trunk's scenario, each with what stands for it.
             desk: further words of the PBX's scenario.
             meanwhile: is done while they play.
         """
         number = f"0{next(NUMBERS)}"
-        far = SippRun(desk_scenario, PBX, self.port, **self._how("desk", number, cseq, desk))
-        near = SippRun(caller_scenario, TRUNK, service=called, **self._how("trunk", number, cseq, caller))
-        pbx, trunk = Sipp(far, self.place / "desk"), Sipp(near, self.place / "trunk", self.recorder.sip)
-        with pbx.start(), trunk.start():
+        trunk = self.sipp("trunk", caller_scenario, {"CALLER": number, **caller}, TRUNK, service=called)
+        parties = [trunk]
+        if desk_scenario is not None:
+            words = {"CALLER": number, "INVITE_CSEQ": str(cseq), **desk}
+            parties.insert(0, self.sipp("desk", desk_scenario, words, PBX, port=self.port))
+        with ExitStack() as stack:
+            for party in parties:
+                stack.enter_context(party.start())
             meanwhile()
             trunk.finish()
-            pbx.finish()
-        self.check_hidden()
+            for party in parties:
+                party.finish()
+        if desk_scenario is not None:
+            self.check_hidden()
         wait_until(lambda: [item["in_progress"] for item in self.recorder.find(number)] == [False], "the call is over")
         (item,) = self.recorder.find(number)
         return item
 
-    def _how(self, name: str, number: str, cseq: int, more: Mapping[str, str]) -> dict[str, Any]:
+    def sipp(self, name: str, scenario: str, more: Mapping[str, str], host: str, **run: Any) -> Sipp:
+        """Return a SIPp that plays a scenario under a name; it calls the recorder unless it has a port of its own."""
         words = {
             "CALLER_HEADERS": CALLER_HEADERS, "DESK_HEADERS": DESK_HEADERS, "REPLY_HEADERS": REPLY_HEADERS,
-            "INVITE_HEADERS": INVITE_HEADERS, "INVITE_CSEQ": str(cseq), "MOVED_SESSION": MOVED_SESSION,
-            "FAX_SESSION": FAX_SESSION, "SESSION": SESSION, "CALLER": number, "PAYLOAD_TYPE": "8", "CODEC": "PCMA",
+            "INVITE_HEADERS": INVITE_HEADERS, "INVITE_CSEQ": "1", "MOVED_SESSION": MOVED_SESSION,
+            "FAX_SESSION": FAX_SESSION, "SESSION": SESSION, "PAYLOAD_TYPE": "8", "CODEC": "PCMA",
             "TELL_": str(self.place / f"{name}-"), **more,
         }  # fmt: skip
         fill = sorted(words.items(), key=lambda word: -len(word[0]))  # the longer words hold shorter ones
         trace = ("-trace_msg", "-message_file", str(self.place / name / "messages.log"))
-        return {"fill": tuple(fill), "folder": SCENARIOS, "timeout_s": 90, "more": trace}
+        made = SippRun(scenario, host, fill=tuple(fill), folder=SCENARIOS, timeout_s=90, more=trace, **run)
+        return Sipp(made, self.place / name, None if "port" in run else self.recorder.sip)
 
     def wait_told(self, name: str, what: str, timeout: float = 10.0) -> str:
         """Wait until a scenario has said something by `exec command="... TELL_what"`; return what it wrote."""

@@ -123,6 +123,7 @@ class Mouth:
     host: str
     port: int = 0
     heard: list[Heard] = field(default_factory=list)
+    sent: list[Packet] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         self._socket = _bound_to_an_even_port(self.host)
@@ -169,6 +170,7 @@ class Mouth:
             if hushed.wait(max(0.0, begun + packet.due_s - time.monotonic())):
                 return
             self._socket.sendto(packet.data, to)
+            self.sent.append(packet)
 
     def _listen(self) -> None:
         while not self._over.is_set():
