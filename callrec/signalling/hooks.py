@@ -26,7 +26,7 @@ class Hooks:
     failed: Callable[[Flow], None]
     """A flow is dead."""
     not_sent: Callable[[bytes, Flow], None]
-    """One message is larger than its flow can carry; the flow lives."""
+    """One message cannot go by its flow: it is too large for it, or too many wait; the flow lives."""
     now: Callable[[], float]
     """The monotonic clock, in seconds."""
     connected: Callable[[Flow], None] = _nothing

@@ -233,8 +233,9 @@ class TcpTransport:
             self.tasks.start(f"connect {flow.remote.host}:{flow.remote.port}", self._open(flow))
         elif len(waiting) < self.limits.waiting:
             waiting.append(data)
-        else:
+        else:  # nothing repeats it: whoever waits for its answer must hear of it
             self.counters.send_failed += 1
+            self.hooks.not_sent(data, flow)
 
     async def _open(self, flow: Flow) -> None:
         connection: Connection | None

@@ -104,7 +104,7 @@ class Endpoint:
             self._leave_connection(flow)
 
     def not_sent(self, data: bytes, flow: Flow, now: float) -> None:
-        """Take the news that one message cannot go by its flow: it is larger than a datagram can be."""
+        """Take the news that one message cannot go by its flow: it is too large, or too many wait for a connection."""
         self._core.transactions.not_sent(data, flow, now)
         self._settle(now)
 

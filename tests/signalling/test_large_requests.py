@@ -91,6 +91,20 @@ async def test_a_connection_that_does_not_come_about_costs_half_a_second() -> No
             assert caller.endpoint.counters.large == 1
 
 
+async def test_a_rush_of_large_calls_does_not_wait_for_the_connection() -> None:
+    """More than may wait for one connection go by UDP at once, the others after half a second: none is lost."""
+    with black_hole() as port:
+        udp = (f"udp://127.0.0.1:{port}",)
+        async with driven(tcp=TcpLimits(waiting=2)) as caller, driven(listen=udp) as called:
+            flow = await caller.driver.resolve(Uri.parse(f"sip:bob@127.0.0.1:{port}"))
+            for number in range(5):
+                caller.endpoint.dial(dial(str(number), flow, headers=LARGE), caller.now)
+            await until(lambda: caller.endpoint.counters.fell_back >= 3)
+            assert caller.endpoint.counters.fell_back == 3
+            assert len({(await called.take(IncomingCall)).request.call_id for _ in range(5)}) == 5
+            assert caller.endpoint.counters.fell_back == 5
+
+
 async def test_a_connection_that_takes_nothing_any_more_does_not_hold_a_call() -> None:
     """What was sent must have arrived soon, or the connection is dead, however alive it looks: UDP, then."""
     port = free_port()
