@@ -16,7 +16,7 @@ from callrec.sip.events import Acknowledged, Address, Answered, Failed, Flow, Hu
 from callrec.sip.uri import Uri
 from tests.support.pair import ANSWER, dial
 from tests.support.ports import free_port
-from tests.support.sip_driver import Driven, driven
+from tests.support.sip_driver import Driven, driven, until
 
 LARGE = (("X-Token", "t" * 1400),)
 UDP = ("udp://127.0.0.1:0",)
