@@ -76,7 +76,7 @@ class Baresip:
 
     @property
     def bit_rates(self) -> tuple[int, int]:
-        """Return bits a second that it sent and received, as it last showed them."""
+        """Return the most bits a second that it sent and received; it shows each for three seconds at a time."""
         shown = _BIT_RATES.findall(self.program.output)
         assert shown, self.program.output[-2000:]
-        return int(shown[-1][0]), int(shown[-1][1])
+        return max(int(sent) for sent, _ in shown), max(int(received) for _, received in shown)

@@ -1,6 +1,7 @@
 """Disks that block, fill up or cannot be written: real file systems under the folders of a recorder.
 
-Everything here needs root, as `./test` has it. What is mounted is always unmounted, and what is frozen always thawed.
+Everything here is done as root, by sudo where the tests are not. What is mounted is always unmounted, and what is
+frozen always thawed.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from tests.support.recorder import Recorder
 _CLEAR_UP = 'PATH=$PATH:/usr/sbin:/sbin; read -r _; fsfreeze --unfreeze "$1"; mountpoint -q "$1" && umount --lazy "$1"'
 
 
+_AS_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
+
+
 def _write_for_ever(file: BinaryIO | RawIOBase) -> None:
     while True:
         file.write(bytes(4096))
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([program(command[0]), *command[1:]], capture_output=True, text=True, timeout=30, check=False)
+    line = [*_AS_ROOT, program(command[0]), *command[1:]]
+    return subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
 
 
 def _must(*command: str) -> None:
@@ -44,7 +49,7 @@ class Disk:
         self._blocked = False
         # Outlives these tests however they end: its input ends with them, and then it clears up.
         self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", _CLEAR_UP, "guard", str(folder)],
+            [*_AS_ROOT, "/bin/sh", "-c", _CLEAR_UP, "guard", str(folder)],
             stdin=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -116,13 +121,15 @@ def disk_under(recorder: Recorder, folder: Path, *, kind: str = "ext4", size_mib
 
 def _mounted(folder: Path, kind: str, size_mib: int, image: Path) -> Disk:
     if kind == "tmpfs":
-        _must("mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=700", "none", str(folder))
+        owner = f"uid={os.geteuid()},gid={os.getegid()}"
+        _must("mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=700,{owner}", "none", str(folder))
     else:
         with image.open("wb") as file:
             file.truncate(size_mib << 20)
-        _must("mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,root_owner=0:0", str(image))
+        owner = f"{os.geteuid()}:{os.getegid()}"
+        _must("mkfs.ext4", "-q", "-F", "-m", "0", "-E", f"lazy_itable_init=0,root_owner={owner}", str(image))
         _must("mount", "-o", "loop", str(image), str(folder))
-        shutil.rmtree(folder / "lost+found")
+        (folder / "lost+found").rmdir()
         folder.chmod(0o700)
     return Disk(folder)
 
