@@ -102,7 +102,7 @@ async def test_what_is_not_sealed_with_the_key_is_not_heard(hall: Hall) -> None:
     call = await half_secure(hall, party)
     sealed = party._sealing.protect(party.packet(b"x" * 160).serialize())
     foreign.target = party.target
-    for datagram in (party.packet(b"y" * 160).serialize(), b"\x80", sealed[:-1] + b"\x00", sealed[:20]):
+    for datagram in (party.packet(b"y" * 160).serialize(), b"\x80", sealed[:-1] + bytes([sealed[-1] ^ 1]), sealed[:20]):
         party.send_raw(datagram)
     foreign.speak()
     await hall.settled()
