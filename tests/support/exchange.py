@@ -84,8 +84,9 @@ FAX_SESSION = "\n".join(
 class Exchange:
     """A recorder between two SIPps, with a folder for what they write."""
 
-    def __init__(self, recorder: Recorder, port: int, place: Path) -> None:
-        self.recorder, self.port, self.place = recorder, port, place
+    def __init__(self, recorder: Recorder, port: int, place: Path, host: str = PBX) -> None:
+        """Take the recorder, the place at which it calls the PBX, and a folder."""
+        self.recorder, self.host, self.port, self.place = recorder, host, port, place
 
     def play(
         self, called: str, caller_scenario: str, desk_scenario: str | None, *, cseq: int = 1,
@@ -108,7 +109,7 @@ class Exchange:
         parties = [trunk]
         if desk_scenario is not None:
             words = {"CALLER": number, "INVITE_CSEQ": str(cseq), **desk}
-            parties.insert(0, self.sipp("desk", desk_scenario, words, PBX, port=self.port))
+            parties.insert(0, self.sipp("desk", desk_scenario, words, self.host, port=self.port))
         with ExitStack() as stack:
             for party in parties:
                 stack.enter_context(party.start())
@@ -122,8 +123,13 @@ class Exchange:
         (item,) = self.recorder.find(number)
         return item
 
-    def sipp(self, name: str, scenario: str, more: Mapping[str, str], host: str, **run: Any) -> Sipp:
-        """Return a SIPp that plays a scenario under a name; it calls the recorder unless it has a port of its own."""
+    def sipp(
+        self, name: str, scenario: str, more: Mapping[str, str], host: str, *, asks: bool = False, **run: Any
+    ) -> Sipp:  # fmt: skip
+        """Return a SIPp that plays a scenario under a name.
+
+        One with a port of its own waits there to be called, unless `asks` says that it begins; the others call.
+        """
         words = {
             "CALLER_HEADERS": CALLER_HEADERS, "DESK_HEADERS": DESK_HEADERS, "REPLY_HEADERS": REPLY_HEADERS,
             "INVITE_HEADERS": INVITE_HEADERS, "INVITE_CSEQ": "1", "MOVED_SESSION": MOVED_SESSION,
@@ -133,7 +139,7 @@ class Exchange:
         fill = sorted(words.items(), key=lambda word: -len(word[0]))  # the longer words hold shorter ones
         trace = ("-trace_msg", "-message_file", str(self.place / name / "messages.log"))
         made = SippRun(scenario, host, fill=tuple(fill), folder=SCENARIOS, timeout_s=90, more=trace, **run)
-        return Sipp(made, self.place / name, None if "port" in run else self.recorder.sip)
+        return Sipp(made, self.place / name, None if "port" in run and not asks else self.recorder.sip)
 
     def wait_told(self, name: str, what: str, timeout: float = 10.0) -> str:
         """Wait until a scenario has said something by `exec command="... TELL_what"`; return what it wrote."""
@@ -150,7 +156,7 @@ class Exchange:
         """SIP-14: nothing that the trunk got names an address of the PBX, or is by a name that the PBX gave."""
         told, inside = self.received("trunk"), self.received("desk")
         assert "SIP/2.0 " in told
-        assert PBX not in told, "the trunk sees an address of the PBX"
+        assert self.host not in told, "the trunk sees an address of the PBX"
         own = re.findall(r"^Call-ID: *(\S+)", inside, re.MULTILINE | re.IGNORECASE)
         tags = re.findall(r";tag=(\d+d\d+)", inside)
         assert own
