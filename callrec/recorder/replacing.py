@@ -15,7 +15,6 @@ from callrec.recorder.live_call import LiveCall, LiveTransfer
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.recorder.transfer_targets import answered_by, forget_target
-from callrec.recorder.transferring import may_transfer
 from callrec.recorder.work import start
 from callrec.settings import Peer
 from callrec.sip.events import IncomingCall
@@ -36,7 +35,7 @@ def take_replaces(tools: Tools, event: IncomingCall) -> bool:
         return False
     refusal = _take(tools, event, peer, values)
     if refusal is not None:
-        if refusal == 481 and not may_transfer(peer):
+        if refusal == 481 and not peer.may_transfer:
             return False
         tools.driver.endpoint.reject(event.leg, refusal, tools.now)
     return True
@@ -56,7 +55,7 @@ def _take(tools: Tools, event: IncomingCall, peer: Peer, values: tuple[str, ...]
         return 481
     side = call.side_of(leg_id)
     replaced = call.leg(side).peer
-    if not may_transfer(peer) or replaced is None or not may_transfer(replaced):
+    if not peer.may_transfer or replaced is None or not replaced.may_transfer:
         return 403
     if call.machine.state is not State.CONNECTED:
         return 481

@@ -20,7 +20,6 @@ from callrec.recorder.signalling_commands import tell_remotes
 from callrec.recorder.tools import Tools
 from callrec.recorder.transfer_targets import call_target, forget_target
 from callrec.recorder.work import start
-from callrec.settings import Peer, PeerRole
 from callrec.sip.events import InDialogRequest
 from callrec.sip.message import REASON_PHRASES, Request
 from callrec.sip.name_address import NameAddress
@@ -44,7 +43,7 @@ def on_refer(tools: Tools, call: LiveCall, event: InDialogRequest) -> None:
     peer = call.leg(side).peer
     try:
         refer_to = _refer_to(event.request)
-        allowed = peer is not None and may_transfer(peer) and call.anchored
+        allowed = peer is not None and peer.may_transfer and call.anchored
         consultation = consultation_of(tools, call, refer_to) if allowed else None
     except PeerError as error:
         log.info("call %s: a REFER was refused: %s", call.call_id, error)
@@ -70,11 +69,6 @@ def on_refer(tools: Tools, call: LiveCall, event: InDialogRequest) -> None:
     )
     tools.register(call)
     tools.feed(call, given.TransferAsked(side))
-
-
-def may_transfer(peer: Peer) -> bool:
-    """Return whether REFER and Replaces of a peer are carried out: those of our side, unless it is set otherwise."""
-    return peer.role is PeerRole.PBX if peer.allow_refer is None else peer.allow_refer
 
 
 def _refer_to(request: Request) -> Uri:

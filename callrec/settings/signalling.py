@@ -119,6 +119,11 @@ class Peer(Section):
         default=False, description="Its calls have to show username and password (401); emergency calls never."
     )
 
+    @property
+    def may_transfer(self) -> bool:
+        """Whether its REFER and Replaces are carried out: those of our side, unless it is set otherwise."""
+        return self.role is PeerRole.PBX if self.allow_refer is None else self.allow_refer
+
 
 class Emergency(Section):
     """999 and 112."""

@@ -164,7 +164,7 @@ class Answering:
         if self._reliable.wanted(leg, session):
             self._reliable.ring(leg, Provisional(status, session, headers), now)
         else:
-            pairs = (core.contact(invite.flow), *core.capabilities(), *headers)
+            pairs = (core.contact(invite.flow), *core.capabilities(invite.flow), *headers)
             core.send_response(invite, core.response(invite, status, headers=pairs, body=session or b""), now)
         leg.session = session or leg.session
         core.set_timer(leg, LegTimer.REPEAT_1XX, now + REPEAT_1XX)
@@ -180,7 +180,11 @@ class Answering:
         core, leg.theirs = self._core, None
         if leg.reliable is not None and leg.reliable.agreed and session_of(invite.request) is None:
             session = None  # our offer went out reliably and was answered in the PRACK
-        pairs = (core.contact(invite.flow), *core.capabilities(), *self._refreshing.granting(leg, invite.request, now))
+        pairs = (
+            core.contact(invite.flow),
+            *core.capabilities(invite.flow),
+            *self._refreshing.granting(leg, invite.request, now),
+        )
         response = core.response(invite, 200, headers=(*pairs, *headers), body=session or b"")
         core.send_response(invite, response, now)
         leg.session = session or leg.session

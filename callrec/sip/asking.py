@@ -74,7 +74,7 @@ class Asking:
         pairs = [("Via", core.via(flow, branch)), ("Max-Forwards", str(MAX_FORWARDS))]
         pairs += [("From", f"{us};tag={core.token()}"), ("To", us), ("Call-ID", register.call_id)]
         pairs += [("CSeq", f"{register.cseq} REGISTER"), core.contact(flow), ("Expires", str(register.expires))]
-        pairs += [*core.capabilities(), *core.named("User-Agent"), *body_headers(b"", None)]
+        pairs += [*core.capabilities(flow), *core.named("User-Agent"), *body_headers(b"", None)]
         request = Request("REGISTER", register.registrar, Headers(pairs))
         core.ask(request, branch, flow, now, Question("", token))
 

@@ -80,7 +80,7 @@ class Calling:
         pairs += [("From", with_local_tag(dial.from_, leg.local_tag)), ("To", str(dial.to.without_parameter("tag")))]
         pairs += [("Call-ID", dial.call_id or core.random(16).hex()), ("CSeq", "1 INVITE")]
         given = {name.lower() for name, _ in dial.headers}
-        own = (("Max-Forwards", str(dial.max_forwards)), core.contact(dial.flow), *core.capabilities())
+        own = (("Max-Forwards", str(dial.max_forwards)), core.contact(dial.flow), *core.capabilities(dial.flow))
         own += self._refreshing.asking(leg)
         own += (*core.named("User-Agent"), *body_headers(body, None))
         pairs += [pair for pair in own if pair[0].lower() not in given]

@@ -111,9 +111,10 @@ class Core:
         """Return our Contact for a message that goes by a flow."""
         return "Contact", contact_of(flow, self.profile.contact_user, self.profile.advertise(flow))
 
-    def capabilities(self) -> HeaderPairs:
-        """Return Allow and Supported."""
-        allow = ("Allow", ", ".join(self.profile.allow))
+    def capabilities(self, flow: Flow) -> HeaderPairs:
+        """Return Allow and Supported for a message that goes by a flow."""
+        refer = ("REFER",) if self.profile.takes_refer(flow) else ()
+        allow = ("Allow", ", ".join((*self.profile.allow, *refer)))
         return (allow, ("Supported", ", ".join(self.profile.supported))) if self.profile.supported else (allow,)
 
     def named(self, name: str) -> HeaderPairs:

@@ -134,7 +134,7 @@ class Incoming:
     def _answer_options(self, transaction: Transaction, now: float) -> None:
         core = self._core
         status, headers = core.profile.options_reply()
-        pairs = (*core.capabilities(), ("Accept", "application/sdp"), *headers)
+        pairs = (*core.capabilities(transaction.flow), ("Accept", "application/sdp"), *headers)
         core.respond(transaction, status, now, headers=pairs)
 
     def _refuse_statelessly(self, request: Request, flow: Flow, status: int) -> None:
@@ -201,7 +201,7 @@ class Incoming:
             del self._waiting[token]
         if transaction.request.method == "UPDATE" and 200 <= status < 300:
             granted = self._refreshing.granting(leg, transaction.request, now) if leg.speaks else ()
-            headers = (core.contact(transaction.flow), *core.capabilities(), *granted, *headers)
+            headers = (core.contact(transaction.flow), *core.capabilities(transaction.flow), *granted, *headers)
         core.send_response(
             transaction, core.response(transaction, status, reason=reason, headers=headers, body=body), now
         )

@@ -65,7 +65,10 @@ class EndpointProfile:
     options_reply: Callable[[], tuple[int, Sequence[tuple[str, str]]]] = _ready
     """Status and further headers of the answer to OPTIONS."""
     allow: tuple[str, ...] = ALLOW
-    """Methods named in Allow; leave out REFER where transfers are better done by the peer itself."""
+    """Methods named in Allow, of everybody."""
+    takes_refer: Callable[[Flow], bool] = _never
+    """Whether whoever is at the far end of a flow is told in Allow that it may transfer by REFER: some never try
+    without, and others leave a transfer to us that they would do themselves."""
     route: Callable[[Uri, Flow], Flow] = literal_route
     """The way to the next hop of a dialog that was set up by the given flow."""
     stream: Callable[[Flow, bool], Flow | None] = _no_stream

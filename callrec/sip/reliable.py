@@ -61,7 +61,7 @@ class ReliableAnswering:
         reliable.rseq += 1
         reliable.last = provisional
         pairs: HeaderPairs = (("Require", OPTION), ("RSeq", str(reliable.rseq)), core.contact(invite.flow))
-        pairs += (*core.capabilities(), *provisional.headers)
+        pairs += (*core.capabilities(invite.flow), *provisional.headers)
         response = core.response(invite, provisional.status, headers=pairs, body=session or b"")
         core.send_response(invite, response, now)
         reliable.sent = Unacknowledged(reliable.rseq, invite.data, session is not None)

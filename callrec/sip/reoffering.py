@@ -67,7 +67,7 @@ class Reoffering:
         dialog = replace(dialog, local_cseq=cseq.number)
         leg.keep_dialog(dialog)
         flow = core.profile.route(dialog.next_hop, dialog.flow)
-        pairs = (core.contact(flow), *core.capabilities())
+        pairs = (core.contact(flow), *core.capabilities(flow))
         pairs += (*(self._refreshing.asking(leg) if leg.speaks else ()), *offer.headers)
         session = leg.session if offer.refresh and method == "INVITE" else offer.session
         request, branch, flow = core.request_in(dialog, cseq, pairs, session or b"")

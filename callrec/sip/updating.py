@@ -59,7 +59,10 @@ class Updating:
         core = self._core
         own: HeaderPairs = (core.contact(update.flow),)
         if update.request.method == "UPDATE":
-            own += (*core.capabilities(), *(self._refreshing.granting(leg, update.request, now) if leg.speaks else ()))
+            own += (
+                *core.capabilities(update.flow),
+                *(self._refreshing.granting(leg, update.request, now) if leg.speaks else ()),
+            )
         core.send_response(update, core.response(update, 200, headers=(*own, *headers), body=session or b""), now)
         leg.session = session or leg.session
         self._reoffering.send_waiting(leg, now)

@@ -161,6 +161,20 @@ async def test_sip_9_nobody_answers_a_transfer_in_time() -> None:
 
 
 @virtual
+async def test_sip_9_allow_names_refer_to_whom_may_transfer_and_to_nobody_else() -> None:
+    """RFC 3261 20.5: PBXs do not try REFER without; a trunk that reads it would leave to us what it does itself."""
+    house = HallHouse()
+    talk = await connect(house)
+    told = {
+        "invite": talk.invite.headers.words("Allow"),
+        "answer": house.wire.sent_by(house.driver, "200")[0].headers.words("Allow"),
+    }
+    assert "refer" in told["invite"], "towards the PBX"
+    assert "refer" not in told["answer"], "towards the trunk"
+    await end(house, talk)
+
+
+@virtual
 async def test_sip_9_a_trunk_may_not_transfer() -> None:
     """A REFER from the outside is refused with 603, unless `allow_refer` says otherwise."""
     house = HallHouse()
