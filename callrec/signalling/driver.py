@@ -110,7 +110,7 @@ class Driver:
         self._passwords = read_passwords(peers)
         self._streams = Streams(
             lambda host: self._routes.local_for("tcp", host),
-            lambda flow: self._transports.is_open(flow),  # noqa: PLW0108 - they are made with this
+            lambda flow, within: self._transports.is_open(flow, within),  # noqa: PLW0108 - they are made with this
             self._clock.monotonic,
         )
         self._transports = Transports(self.counters, self._tasks, self._hooks(), settings.tcp, lambda: self.peers)

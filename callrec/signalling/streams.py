@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import TypeVar
 
 from callrec.sip.building import host_port
@@ -20,6 +21,8 @@ CONNECT_S = 0.5
 """Seconds a connection may take where UDP would do as well: T1, after which a datagram would be repeated."""
 WITHOUT_S = 3600.0
 """Seconds that a place counts as without TCP."""
+PROVEN_S = 30.0
+"""Seconds since the last word by a connection, after which an emergency call does not trust it any more."""
 _REMEMBERED = 1024
 
 Key = TypeVar("Key")
@@ -32,8 +35,8 @@ class Streams:
 
     local_for: Callable[[str], Address | None]
     """Our place for TCP that leads to a host, None where there is none."""
-    is_open: Callable[[Flow], bool]
-    """Whether a connection lives."""
+    is_open: Callable[[Flow, float], bool]
+    """Whether a connection lives by which something came within so many seconds."""
     now: Callable[[], float]
     _without: dict[Address, float] = field(default_factory=dict)
     _optional: dict[Flow, None] = field(default_factory=dict)
@@ -41,13 +44,13 @@ class Streams:
     def beside(self, flow: Flow, urgent: bool) -> Flow | None:  # noqa: FBT001 - a hook of the endpoint
         """Return the stream for a large request that was to go by UDP, None where it is better left to UDP.
 
-        `urgent`: only a connection that is open already will do; an emergency call waits for none (FAIL-1).
+        `urgent`: only a connection that has just been in use will do; an emergency call waits for none (FAIL-1).
         """
         local = self.local_for(flow.remote.host)
         if local is None:
             return None
         stream = Flow("tcp", local, flow.remote)
-        if self.is_open(stream):
+        if self.is_open(stream, PROVEN_S if urgent else inf):
             return stream
         if urgent or self._without.get(flow.remote, 0.0) > self.now():
             return None
@@ -60,7 +63,7 @@ class Streams:
 
     def patience(self, flow: Flow) -> float:
         """Return how many seconds a connection may take to open at most."""
-        return CONNECT_S if flow in self._optional else float("inf")
+        return CONNECT_S if flow in self._optional else inf
 
     def unconnected(self, flow: Flow) -> None:
         """Take the news that a connection could not be opened."""

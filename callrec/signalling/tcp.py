@@ -209,9 +209,10 @@ class TcpTransport:
         self.hooks.connected(flow)
         return True
 
-    def is_open(self, flow: Flow) -> bool:
-        """Whether a connection lives."""
-        return flow in self._connections
+    def is_open(self, flow: Flow, within: float) -> bool:
+        """Whether a connection lives by which something came, or that was opened, within so many seconds."""
+        connection = self._connections.get(flow)
+        return connection is not None and self.hooks.now() - connection.heard_at <= within
 
     def lost(self, connection: Connection) -> None:
         """Forget a connection that closed."""

@@ -102,9 +102,9 @@ class Transports:
         else:
             self._counters.send_failed += 1
 
-    def is_open(self, flow: Flow) -> bool:
-        """Whether a TCP connection lives."""
-        return self._tcp.is_open(flow)
+    def is_open(self, flow: Flow, within: float) -> bool:
+        """Whether a TCP connection lives by which something came, or that was opened, within so many seconds."""
+        return self._tcp.is_open(flow, within)
 
     def sweep(self, now: float) -> None:
         """Close connections that are idle or too slow; called each second."""

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 
 from callrec.signalling import TcpLimits
-from callrec.signalling.streams import CONNECT_S, WITHOUT_S, Streams
+from callrec.signalling.streams import CONNECT_S, PROVEN_S, WITHOUT_S, Streams
+from callrec.sip.building import host_port
 from callrec.sip.events import Acknowledged, Address, Answered, Failed, Flow, HungUp, IncomingCall
 from callrec.sip.uri import Uri
 from tests.support.pair import ANSWER, dial
@@ -24,8 +25,7 @@ UDP = ("udp://127.0.0.1:0",)
 
 async def call(caller: Driven, called: Driven, leg: str, headers: tuple[tuple[str, str], ...] = LARGE) -> str:
     """Set up a call and end it; return by what its INVITE went, as its Via says."""
-    host, port = called.address("udp")
-    flow = await caller.driver.resolve(Uri.parse(f"sip:bob@{host}:{port}"))
+    flow = await caller.driver.resolve(Uri.parse(f"sip:bob@{host_port(called.address('udp'))}"))
     caller.endpoint.dial(dial(leg, flow, headers=headers), caller.now)
     incoming = await called.take(IncomingCall)
     called.endpoint.answer(incoming.leg, ANSWER, called.now)
@@ -36,13 +36,15 @@ async def call(caller: Driven, called: Driven, leg: str, headers: tuple[tuple[st
     return incoming.request.via.transport
 
 
-def both(port: int) -> tuple[str, str]:
-    return f"udp://127.0.0.1:{port}", f"tcp://127.0.0.1:{port}"
+def both(port: int, host: str = "127.0.0.1") -> tuple[str, str]:
+    return f"udp://{host}:{port}", f"tcp://{host}:{port}"
 
 
-async def test_a_large_invite_takes_tcp_and_a_small_one_udp() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_a_large_invite_takes_tcp_and_a_small_one_udp(host: str) -> None:
     """One connection serves all large requests; what is small does not use it."""
-    async with driven() as caller, driven(listen=both(free_port())) as called:
+    ours, theirs = both(0, host), both(free_port(), host)
+    async with driven("127.0.0.1", "::1", listen=ours) as caller, driven("127.0.0.1", "::1", listen=theirs) as called:
         assert [await call(caller, called, str(number)) for number in range(2)] == ["TCP", "TCP"]
         assert await call(caller, called, "small", ()) == "UDP"
         assert caller.driver.connections == 1
@@ -195,9 +197,9 @@ WAY = Flow("udp", Address("127.0.0.1", 5060), Address("127.0.0.2", 5060))
 STREAM = Flow("tcp", Address("127.0.0.1", 5062), Address("127.0.0.2", 5060))
 
 
-def streams(*, ours: Address | None = STREAM.local) -> tuple[Streams, Clock, set[Flow]]:
-    clock, live = Clock(), set[Flow]()
-    return Streams(lambda _host: ours, live.__contains__, clock), clock, live
+def streams(*, ours: Address | None = STREAM.local) -> tuple[Streams, Clock, dict[Flow, float]]:
+    clock, live = Clock(), dict[Flow, float]()
+    return Streams(lambda _host: ours, lambda flow, within: flow in live and live[flow] <= within, clock), clock, live
 
 
 def test_a_place_without_tcp_is_asked_again_after_an_hour() -> None:
@@ -223,12 +225,15 @@ def test_a_peer_that_connects_to_us_by_tcp_is_asked_again_at_once() -> None:
     assert known.beside(WAY, False) == STREAM
 
 
-def test_only_an_open_connection_serves_an_emergency_call() -> None:
-    """FAIL-1: nothing is tried for it."""
+def test_only_a_connection_just_in_use_serves_an_emergency_call() -> None:
+    """FAIL-1: nothing is tried for it, and what has been silent for long may lead nowhere any more."""
     known, _, live = streams()
     assert known.beside(WAY, True) is None
-    live.add(STREAM)
+    live[STREAM] = PROVEN_S
     assert known.beside(WAY, True) == STREAM
+    live[STREAM] = PROVEN_S + 1
+    assert known.beside(WAY, True) is None
+    assert known.beside(WAY, False) == STREAM
 
 
 def test_there_is_no_stream_where_we_do_not_listen_on_tcp() -> None:
