@@ -53,6 +53,7 @@ _HIDDEN = {
 }
 _ANONYMOUS = re.compile(r"sips?:anonymous@|@anonymous\.invalid", re.IGNORECASE)
 """Some trunks withhold a number by From alone (RFC 3323 4.1.1.3)."""
+_OFFERS_A_METHOD = re.compile(r";\s*method\s*=\s*\"?NOTIFY", re.IGNORECASE)
 _OF_THE_TRUST_DOMAIN = frozenset({"p-charging-vector", "p-asserted-service"})
 """Never outside it (RFC 7315 5.6, RFC 6050 4)."""
 
@@ -69,7 +70,11 @@ def passed_headers(headers: Iterable[Header], *, trusted: bool) -> tuple[Header,
 def _kept(headers: Iterable[Header], passed: frozenset[str], *, trusted: bool) -> tuple[Header, ...]:
     own = ("x-",) if trusted else ()
     every = list(headers)
-    kept = [(name, value) for name, value in every if key_of(name) in passed or name.lower().startswith(own)]
+    kept = [
+        (name, value)
+        for name, value in every
+        if (key_of(name) in passed or name.lower().startswith(own)) and not _is_of_one_hop(name.lower(), value)
+    ]
     if trusted:
         return tuple(kept)
     asked = [value for name, value in kept if name.lower() == "privacy"]
@@ -81,6 +86,14 @@ def _kept(headers: Iterable[Header], passed: frozenset[str], *, trusted: bool) -
         for name, value in kept
         if not ((private and name.lower() in _ASSERTS_IDENTITY) or _stays(name.lower(), value, no_history=no_history))
     )
+
+
+def _is_of_one_hop(key: str, value: str) -> bool:
+    """Return whether a Call-Info says what the sender itself takes: Cisco's and Metaswitch's keys by NOTIFY.
+
+    The next hop would take it for ours, and send keys in a way that we do not pass on.
+    """
+    return key == "call-info" and _OFFERS_A_METHOD.search(value) is not None
 
 
 def _stays(key: str, value: str, *, no_history: bool) -> bool:

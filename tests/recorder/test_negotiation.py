@@ -146,6 +146,13 @@ def test_sip_14_whoever_forwarded_may_hide_too(header: tuple[str, str], asked: s
         assert shown in passed_headers([shown], trusted=False)
 
 
+def test_rtp_5_keys_by_notify_are_not_offered_in_another_name() -> None:
+    """Cisco's `Call-Info: <...>;method="NOTIFY;Event=telephone-event"` is what one hop takes; a ring tone goes on."""
+    offer = ("Call-Info", '<sip:192.0.2.101:5060>;method="NOTIFY;Event=telephone-event;Duration=500"')
+    icon = ("Call-Info", "<https://trunk.example/alice.png>;purpose=icon")
+    assert passed_headers([offer, icon], trusted=True) == (icon,)
+
+
 def test_sip_14_a_number_withheld_by_from_alone_stays_inside() -> None:
     """RFC 3323 4.1.1.3: some trunks send no Privacy with an anonymous From."""
     asserted = ("P-Asserted-Identity", "<sip:+441632960001@t>")

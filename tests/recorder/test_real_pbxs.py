@@ -201,6 +201,19 @@ async def test_sip_12_each_pbxs_302_leads_to_whom_it_names(stack: str) -> None:
 
 
 @virtual
+async def test_sip_15_a_subscription_to_keys_costs_unified_communications_manager_no_call() -> None:
+    """RFC 4730: KPML is not spoken here; the refusal ends nothing, and keys go in RTP."""
+    house, peer = inside_house("cucm")
+    await connect_inside(house, peer)
+    peer.ask("subscribe-kpml")
+    assert (await peer.next("405")).cseq.method == "SUBSCRIBE"
+    await house.settle(2.0)
+    assert house.media.recordings
+    peer.end()
+    await finish(house, "complete")
+
+
+@virtual
 async def test_sip_8_the_connected_line_of_asterisk_is_answered() -> None:
     """SIP-8: an UPDATE that only names another party ends nothing."""
     house, peer = inside_house("asterisk-pjsip")
