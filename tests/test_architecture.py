@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CALLREC = ROOT / "callrec"
 
 FLOORS = {
-    **dict.fromkeys(["errors", "clock", "identifiers", "tasks", "settings"], 0),
+    **dict.fromkeys(["errors", "clock", "descriptors", "identifiers", "tasks", "settings"], 0),
     **dict.fromkeys(["sip", "sdp", "rtp", "calling_line"], 1),
     **dict.fromkeys(["calls", "vault", "catalogue", "notice"], 2),
     **dict.fromkeys(["signalling", "media", "privacy", "screening", "events"], 3),
@@ -24,7 +24,7 @@ FLOORS = {
 }
 SAME_FLOOR = {("calling_line", "sip")}
 """Neighbours on one floor of whom one may read the other: identity is read out of SIP headers."""
-WORDS_OF_FLOOR_0 = {"errors", "clock", "identifiers", "tasks", "settings"}
+WORDS_OF_FLOOR_0 = {"errors", "clock", "descriptors", "identifiers", "tasks", "settings"}
 
 NO_IO = {"sip", "sdp", "rtp", "siprec", "calling_line", "calls"}
 THE_WORLD = {

@@ -89,6 +89,8 @@ class AnnouncedCall(TransferableCall):
     # Before the destination is called
 
     def _prepared(self, event: given.Prepared) -> list[do.Command]:
+        if event.short:
+            return self._refuse(Reason.CAPACITY)
         if not event.row_kept or not event.media:
             # Nobody hears a notice of a recording that will not be made.
             self.state = State.OVER

@@ -146,6 +146,11 @@ class Call:
     def _hung_up(self, side: Side) -> list[do.Command]:
         raise NotImplementedError
 
+    def _refuse(self, reason: Reason) -> list[do.Command]:
+        """Refuse the call for now: whoever sent it has another way, or tries again (RFC 3261 21.5.4)."""
+        self._why_not = self._why_not or reason
+        return [do.RejectCaller(503), self._finish(reason)]
+
     # One destination after the other
 
     def _trying(self, event: given.Trying) -> list[do.Command]:

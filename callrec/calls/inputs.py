@@ -39,10 +39,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The row is durable (or is not: `row_kept`), and the call's RTP ports are open (or are not: `media`)."""
+    """The row is durable (or is not: `row_kept`), and the call's RTP ports are open (or are not: `media`).
+
+    `short`: the call cannot do without ports of ours, and ports or descriptors run short.
+    """
 
     row_kept: bool
     media: bool
+    short: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ class TransparentCall(TransferableCall):
                     return self._dial()
                 self.state = State.PREPARING
                 return [do.Prepare()]
+            case State.PREPARING, given.Prepared(short=True) if not self._emergency:
+                self._why_not = Reason.CAPACITY
+                return self._refuse(Reason.CAPACITY)
             case State.PREPARING, given.Prepared():
                 return self._dial()
             case State.DIALLING, _:

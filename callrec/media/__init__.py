@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from callrec.media.commands import DigitPolicy, Play, PlayKind, PlayStart, RemoteMedia, notice
-    from callrec.media.errors import CapacityError
+    from callrec.media.errors import CapacityError, ShortageError
     from callrec.media.events import (
         Confirmed,
         Digit,
@@ -58,6 +58,7 @@ __all__ = [
     "RecordingPaused",
     "RemoteMedia",
     "Sealed",
+    "ShortageError",
     "StatsReport",
     "StorageBlocked",
     "StorageRecovered",

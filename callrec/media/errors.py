@@ -6,4 +6,8 @@ from callrec.errors import CallrecError
 
 
 class CapacityError(CallrecError):
-    """No port, descriptor or worker is left for another leg; the call ends up as `capacity` or passes unrecorded."""
+    """There is no media for another leg; where it is no `ShortageError`, calls pass without it until it is mended."""
+
+
+class ShortageError(CapacityError):
+    """Ports or descriptors run short: calls that need some are refused until others have ended."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 from callrec.clock import Clock
+from callrec.descriptors import limit
 from callrec.media.channel import Message
-from callrec.media.errors import CapacityError
+from callrec.media.errors import CapacityError, ShortageError
 from callrec.media.process import WorkerProcess
 from callrec.tasks import Tasks
 
@@ -25,6 +26,10 @@ _PAUSED_S = 0.75  # a check this late means that we stood still, not the workers
 _STOP_S = 15.0
 _START_ATTEMPTS = 3
 _TRY_AGAIN_S = 2.0
+_DESCRIPTORS_A_LEG = 2.5
+"""Of a worker: two sockets a leg, and a file for the two of a call."""
+_DESCRIPTORS_OF_WORKER = 48
+"""What a worker has open beside its calls, prompts among it."""
 
 Hear = Callable[[WorkerProcess, Message], None]
 Replace = Callable[[WorkerProcess, WorkerProcess | None, str], None]
@@ -85,6 +90,21 @@ class Fleet:
         if not able or self._stopping:
             raise CapacityError("found no media worker running; see the log for why it does not start")
         return min(able, key=lambda each: each.legs)
+
+    def least_loaded_with_room(self, legs: int = 2) -> WorkerProcess:
+        """Return the worker for a new call of so many legs.
+
+        Raises:
+            ShortageError: if it would have no descriptor left for them; a worker has the same limit as we have.
+            CapacityError: if none runs.
+        """
+        worker = self.least_loaded()
+        if _DESCRIPTORS_OF_WORKER + _DESCRIPTORS_A_LEG * (worker.legs + legs) > limit():
+            raise ShortageError(
+                f"found {worker.legs} legs in the media worker with the fewest; "
+                "raise LimitNOFILE (ulimit -n), add [rtp] workers or lower [sip] max_calls"
+            )
+        return worker
 
     def _alive(self) -> list[WorkerProcess]:
         return [*self.workers, *([self._spare] if self._spare is not None else [])]

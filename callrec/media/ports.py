@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import random
-import resource
 import socket
 import sys
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 
-from callrec.media.errors import CapacityError
+from callrec.descriptors import MEDIA_RESERVE, is_shortage, leaves
+from callrec.media.errors import CapacityError, ShortageError
 from callrec.sip.events import Address
 
 QUARANTINE_S = 60.0
@@ -19,8 +18,10 @@ QUARANTINE_S = 60.0
 SHORTEST_QUARANTINE_S = 5.0
 """Under need a port rests at least this long."""
 _ATTEMPTS = 64
+_NO_PORT = "found no free RTP port; widen [rtp] ports or lower [sip] max_calls"
+_RAISE_LIMIT = "; raise LimitNOFILE (ulimit -n) or lower [sip] max_calls"
 _ADVICE = {
-    errno.EMFILE: "; raise LimitNOFILE (ulimit -n) or lower [sip] max_calls",
+    errno.EMFILE: _RAISE_LIMIT,
     errno.ENFILE: "; raise fs.file-max or lower [sip] max_calls",
     errno.EADDRNOTAVAIL: "; this machine does not have that address, change [rtp] bind",
 }
@@ -47,7 +48,7 @@ class PortPool:
         """Return a port nobody has used for 60 s, else the one that has rested longest.
 
         Raises:
-            CapacityError: if every port is in use or was until less than 5 s ago.
+            ShortageError: if every port is in use or was until less than 5 s ago.
         """
         while self._resting and now - self._resting[0][0] >= QUARANTINE_S:
             self._free.append(self._resting.popleft()[1])
@@ -57,7 +58,19 @@ class PortPool:
             return self._free.pop()
         if self._resting and now - self._resting[0][0] >= SHORTEST_QUARANTINE_S:
             return self._resting.popleft()[1]
-        raise CapacityError("found no free RTP port; widen [rtp] ports or lower [sip] max_calls")
+        raise ShortageError(_NO_PORT)
+
+    def require(self, pairs: int, now: float) -> None:
+        """See that so many ports could be taken.
+
+        Raises:
+            ShortageError: if they could not.
+        """
+        resting = pairs - len(self._free)
+        if resting <= 0:
+            return
+        if len(self._resting) < resting or now - self._resting[resting - 1][0] < SHORTEST_QUARANTINE_S:
+            raise ShortageError(_NO_PORT)
 
     def give_back(self, port: int, now: float) -> None:
         """Let a port rest."""
@@ -87,29 +100,50 @@ def bind_pair(pool: PortPool, host: str, now: float) -> BoundPair:
     """Bind a pair of ports of the pool on one of our addresses.
 
     Raises:
-        CapacityError: if no port, descriptor or address is to be had.
+        ShortageError: if ports or descriptors run short.
+        CapacityError: if that address cannot be had.
     """
     for _ in range(_ATTEMPTS):
         port = pool.take(now)
         try:
             return _bind(host, port)
         except OSError as error:
-            pool.give_back(port, now)
-            if error.errno != errno.EADDRINUSE:
-                advice = _ADVICE.get(error.errno or 0, "")
-                raise CapacityError(f"RTP socket on {host} port {port}: {error.strerror}{advice}") from error
-    raise CapacityError(f"found {_ATTEMPTS} RTP ports on {host} in use by other programs; change [rtp] ports")
+            if error.errno == errno.EADDRINUSE:
+                pool.give_back(port, now)
+                continue
+            pool.put_back(port)
+            kind = ShortageError if is_shortage(error) else CapacityError
+            advice = _ADVICE.get(error.errno or 0, "")
+            raise kind(f"RTP socket on {host} port {port}: {error.strerror}{advice}") from error
+    raise ShortageError(f"found {_ATTEMPTS} RTP ports on {host} in use by other programs; change [rtp] ports")
+
+
+def bind_first_pair(pool: PortPool, host: str, now: float, pairs: int = 2) -> BoundPair:
+    """Bind the first pair of a new call, if it leaves the reserve of descriptors and the call's other pairs fit too.
+
+    Raises:
+        ShortageError, CapacityError: as `bind_pair`; nothing is kept then.
+    """
+    pool.require(pairs, now)
+    first = bind_pair(pool, host, now)
+    others = 2 * (pairs - 1)
+    if not leaves(first.rtcp.fileno() + others, MEDIA_RESERVE):
+        first.close()
+        pool.put_back(first.address.port)
+        raise ShortageError(f"found too few descriptors left for another call{_RAISE_LIMIT}")
+    return first
 
 
 def try_room(pool: PortPool, host: str, now: float, pairs: int = 2) -> None:
     """See whether the ports of one more call could be had on an address of ours; none is kept.
 
     Raises:
-        CapacityError: if they could not.
+        ShortageError, CapacityError: if they could not.
     """
     bound: list[BoundPair] = []
     try:
-        bound.extend(bind_pair(pool, host, now) for _ in range(pairs))
+        bound.append(bind_first_pair(pool, host, now, pairs))
+        bound.extend(bind_pair(pool, host, now) for _ in range(pairs - 1))
     finally:
         for pair in bound:
             pair.close()
@@ -142,10 +176,3 @@ def _open(family: socket.AddressFamily) -> socket.socket:
         else:
             opened.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
     return opened
-
-
-def raise_descriptor_limit() -> None:
-    """Allow as many descriptors as the system does: a call takes four."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

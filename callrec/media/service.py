@@ -15,13 +15,14 @@ from datetime import datetime
 from pathlib import Path
 
 from callrec.clock import Clock
+from callrec.descriptors import raise_limit
 from callrec.identifiers import RandomBytes
 from callrec.media.channel import Message
 from callrec.media.commands import DigitPolicy, Play, RemoteMedia
 from callrec.media.errors import CapacityError
 from callrec.media.events import KeysLost, MediaEvent, MediaLost, WorkerReplaced
 from callrec.media.fleet import Fleet
-from callrec.media.ports import PortPool, bind_pair, raise_descriptor_limit, try_room
+from callrec.media.ports import PortPool, bind_first_pair, bind_pair, try_room
 from callrec.media.process import WorkerProcess
 from callrec.media.prompts import Prompt, PromptStore
 from callrec.media.reports import Reports, played_nothing
@@ -73,7 +74,7 @@ class MediaService:
         Raises:
             CapacityError: if a worker cannot be started; it is tried again meanwhile.
         """
-        raise_descriptor_limit()
+        raise_limit()
         try:
             await self._fleet.start()
         except CapacityError:
@@ -103,17 +104,16 @@ class MediaService:
         """Open a leg of a call on one of our IP addresses; return the address to write into SDP.
 
         Raises:
-            CapacityError: if there is no port, descriptor or worker for it.
+            ShortageError: if there is no port or descriptor for it, or, if it is a call's first, for two.
+            CapacityError: if there is no worker or address for it.
         """
-        if leg in self._legs:
-            raise RuntimeError("internal error: a leg is opened twice")
+        assert leg not in self._legs, "internal error: a leg is opened twice"
         try:
             call = self._calls.get(call_id) or self._new_call(call_id)
-            pair = bind_pair(self._pool, bind, self._clock.monotonic())
+            pair = (bind_pair if call.legs else bind_first_pair)(self._pool, bind, self._clock.monotonic())
         except CapacityError:
             self._short_on = bind
-            if (known := self._calls.get(call_id)) is not None:
-                self._forget_if_done(known)
+            self._forget_if_done(self._calls.get(call_id))
             raise
         numbers = self._random(10)
         state = LegState(
@@ -131,17 +131,17 @@ class MediaService:
         self._send_open(state)
         return pair.address
 
-    def shortage(self) -> str | None:
-        """Return why another call would get no media, None where it would: looked at only after one did not."""
+    def shortage(self) -> CapacityError | None:
+        """Return why another call would get no media, or None: looked at only after one did not."""
         if self._short_on is None:
             return None
         try:
-            self._fleet.least_loaded()
+            self._fleet.least_loaded_with_room()
             if self._short_on:
                 try_room(self._pool, self._short_on, self._clock.monotonic())
+            self._short_on = None
         except CapacityError as error:
-            return str(error)
-        self._short_on = None
+            return error
         return None
 
     def set_remote(self, leg: str, remote: RemoteMedia) -> None:
@@ -320,7 +320,7 @@ class MediaService:
         return self._next_number
 
     def _new_call(self, call_id: str) -> CallState:
-        call = CallState(self._number(), call_id, self._fleet.least_loaded())
+        call = CallState(self._number(), call_id, self._fleet.least_loaded_with_room())
         self._calls[call_id] = call
         self._reports.add_call(call)
         return call
@@ -337,8 +337,8 @@ class MediaService:
         call.recording = None
         self._forget_if_done(call)
 
-    def _forget_if_done(self, call: CallState) -> None:
-        if not call.legs and call.recording is None and self._calls.get(call.name) is call:
+    def _forget_if_done(self, call: CallState | None) -> None:
+        if call is not None and not call.legs and call.recording is None and self._calls.get(call.name) is call:
             del self._calls[call.name]
             self._reports.forget_call(call)
 

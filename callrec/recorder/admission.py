@@ -11,6 +11,7 @@ from callrec.calls.call import Call
 from callrec.calls.inputs import Side
 from callrec.calls.outcome import Reason
 from callrec.calls.pausing import PauseKeys
+from callrec.calls.refused import RefusedCall
 from callrec.calls.routing import Readiness, why_not_recorded
 from callrec.calls.transparent import TransparentCall
 from callrec.errors import PeerError
@@ -20,6 +21,7 @@ from callrec.recorder.arrival import Arrival
 from callrec.recorder.health import Code
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.overload import RETRY_LATER, is_full, refuses_for_space
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
 from callrec.sip.events import IncomingCall
@@ -27,8 +29,6 @@ from callrec.tasks import Tasks
 from callrec.vault.keyring import CallKeys
 
 log = logging.getLogger("callrec.calls")
-
-RETRY_AFTER_S = 10
 
 
 class Admission:
@@ -53,9 +53,8 @@ class Admission:
             tools.driver.endpoint.reject(event.leg, 403, tools.now)
             return None
         arrival = Arrival(event, peer, tools.settings)
-        if not arrival.emergency and (draining or live >= tools.settings.sip.max_calls):
-            headers = (("Retry-After", str(RETRY_AFTER_S)),)
-            tools.driver.endpoint.reject(event.leg, 503, tools.now, headers=headers)
+        if not arrival.emergency and (draining or is_full(tools, live)):
+            tools.driver.endpoint.reject(event.leg, 503, tools.now, headers=RETRY_LATER)
             return None
         call = self._new_call(arrival)
         try:
@@ -138,6 +137,8 @@ class Admission:
         if why_not is not None or loaded is None:
             late = arrival.incoming.offer is None
             reason = why_not or Reason.NOTICE_INCOMPLETE
+            if reason is Reason.STORAGE_UNAVAILABLE and refuses_for_space(tools):
+                return RefusedCall(reason)
             return TransparentCall(reason, late_offer=late, next_on_busy=arrival.next_on_busy)
         call.notice = loaded.asset
         machine = self._announced(call)

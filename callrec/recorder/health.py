@@ -26,6 +26,9 @@ class Code(StrEnum):
     PEER_DOWN = "peer_down"
 
 
+SPACE = "space"
+"""About what `storage_unavailable` is while the recordings' disk has less space than `[limits] min_free`."""
+
 PREVENTS_RECORDING = frozenset({Code.KEYS_UNAVAILABLE, Code.STORAGE_UNAVAILABLE, Code.NOTICE_INVALID})
 
 
@@ -86,6 +89,10 @@ class Health:
     def has(self, code: Code) -> bool:
         """Return whether any problem of this code stands."""
         return any(known is code for known, _ in self._problems)
+
+    def stands(self, code: Code, *, about: str) -> bool:
+        """Return whether one certain problem stands."""
+        return (code, about) in self._problems
 
     @property
     def recording(self) -> bool:

@@ -16,10 +16,10 @@ from callrec.calls.inputs import Timer
 from callrec.calls.outcome import Kind, Outcome, Reason
 from callrec.calls.transparent import TransparentCall
 from callrec.catalogue.values import CallChange, CallEnd, Event
-from callrec.errors import CallrecError
+from callrec.media import ShortageError
 from callrec.recorder.evidence import unheard
-from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.ports import open_ports
 from callrec.recorder.tools import Tools
 from callrec.recorder.work import start
 
@@ -47,7 +47,13 @@ def prepare(tools: Tools, call: LiveCall, _: do.Prepare) -> None:
 async def _prepare(tools: Tools, call: LiveCall, row: asyncio.Task[bool] | None) -> None:
     """Wait for ports and row; the row of an emergency call is written afterwards (FAIL-1)."""
     emergency = call.arrival.emergency
-    media = await _open_ports(tools, call, _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S)
+    try:
+        media = await open_ports(tools, call, _EMERGENCY_MEDIA_LIMIT_S if emergency else _MEDIA_LIMIT_S)
+    except ShortageError as error:
+        log.warning("call %s is refused: %s", call.call_id, error)
+        if not call.ended:
+            tools.feed(call, given.Prepared(row_kept=False, media=False, short=True))
+        return
     kept = emergency or (row is not None and await row)
     call.anchored = media and call.anchored
     tools.stop_list.new_calls |= call.under_hold
@@ -64,44 +70,6 @@ def _open_row(tools: Tools, call: LiveCall) -> asyncio.Task[bool] | None:
         log.exception("internal error: call %s: its row cannot be made", call.call_id)
         return None
     return call.row.open(Event("call", "started", call.call_id))
-
-
-async def _open_ports(tools: Tools, call: LiveCall, limit_s: float) -> bool:
-    """Open an RTP port for each leg; return False where there is none: the SDP then passes untouched."""
-    if not call.anchored:
-        return False
-    try:
-        async with asyncio.timeout(limit_s):
-            caller_host = call.arrival.incoming.flow.remote.host
-            await _open_port(tools, call, call.caller, caller_host)
-            await _open_port(
-                tools, call, call.destination, await _destination_host(tools, call, limit_s / 2) or caller_host
-            )
-    except (CallrecError, OSError, TimeoutError) as error:
-        why = error or "too slow"
-        log.warning("call %s: no RTP ports (%s): its SDP passes untouched", call.call_id, why)
-        call.caller.local = call.destination.local = None
-        tools.media.close_call(call.call_id)
-        return False
-    return True
-
-
-async def _destination_host(tools: Tools, call: LiveCall, limit_s: float) -> str | None:
-    """Return where the destination is as far as can be told by now; a name that is not found costs only its call."""
-    try:
-        uris = call.arrival.destinations()
-        if not uris:
-            return None
-        uri = call.arrival.with_user(uris[0])
-        return (await asyncio.wait_for(tools.driver.resolve(uri), limit_s)).remote.host
-    except (CallrecError, OSError, TimeoutError):
-        return None  # dialling it will say so
-
-
-async def _open_port(tools: Tools, call: LiveCall, leg: Leg, host: str) -> None:
-    bind = tools.rtp_bind(host)
-    leg.local = await tools.media.open_leg(call.call_id, leg.id, bind)
-    leg.advertised_host = tools.rtp_advertise(bind)
 
 
 def go_transparent(tools: Tools, call: LiveCall, command: do.GoTransparent) -> None:

@@ -19,15 +19,16 @@ from callrec.clock import Clock, SystemClock
 from callrec.errors import CallrecError, ConfigurationError, ExitCode, OperatorError
 from callrec.media import CapacityError, MediaService
 from callrec.privacy.erasing import Reason as ErasingReason
-from callrec.recorder.admission import RETRY_AFTER_S
 from callrec.recorder.desk import Desk
 from callrec.recorder.extensions import SUPPORTED, session_timer_of, spares
 from callrec.recorder.front import Front, Server
 from callrec.recorder.garbage import collect_garbage_rarely
 from callrec.recorder.hall import Hall
 from callrec.recorder.health import Code, Health, Problem
+from callrec.recorder.loop_faults import LoopFaults
 from callrec.recorder.notify import Notifier, keep_alive
 from callrec.recorder.opening import Opening, unopened_stores
+from callrec.recorder.overload import RETRY_LATER
 from callrec.recorder.prompts import Prompts
 from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores
@@ -83,6 +84,7 @@ class Service:
             OperatorError: 78 where a socket cannot be had, 75 where another recorder has the state folder.
         """
         self._listen_to_signals()
+        LoopFaults(asyncio.get_running_loop())
         _go_before_others()
         opening = Opening(self._settings, self._clock)
         stores = await opening.within(_OPEN_S)
@@ -203,7 +205,7 @@ class Service:
     def _options_reply(self, hall: Hall) -> tuple[int, list[tuple[str, str]]]:
         """Tell whoever asks whether new calls are taken, so that a trunk can route around us (FAIL-2)."""
         if hall.draining:
-            return 503, [("Retry-After", str(RETRY_AFTER_S))]
+            return 503, [*RETRY_LATER]
         return 200, []
 
     async def _put_right(self, stores: Stores, hall: Hall) -> None:
@@ -349,7 +351,7 @@ class Service:
         kept = {name: getattr(tools.settings, name) for name in _NEEDS_RESTART}
         tools.settings = new.model_copy(update=kept)
         tools.driver.replace_peers(Peers(new.peer))
-        await tools.driver.peers.look_up()
+        await tools.driver.look_up_peers()
         tools.driver.watch(_destinations(tools.settings))
         await self._load_prompts(tools)
         log.info("the configuration was reloaded")

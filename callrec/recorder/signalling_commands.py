@@ -14,6 +14,7 @@ from callrec.recorder import negotiation
 from callrec.recorder.dialling import dial, dial_again, dial_next
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall
+from callrec.recorder.overload import RETRY_LATER
 from callrec.recorder.passed_headers import Header, passed_back, passed_in_dialog, q850_header
 from callrec.recorder.security import SecurityError
 from callrec.recorder.tools import Tools
@@ -38,7 +39,7 @@ def reject_caller(tools: Tools, call: LiveCall, command: do.RejectCaller) -> Non
     """Give the caller the final response of the destination, or one of ours."""
     response = call.exchange.response
     status, reason = command.status, None
-    headers: tuple[Header, ...] = ()
+    headers: tuple[Header, ...] = RETRY_LATER if status == 503 else ()
     if status is None and response is None:
         status = call.exchange.failure
     if status is None and response is not None and response.status >= 300:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from callrec.events import BrokerState, Publisher
+from callrec.media import ShortageError
 from callrec.recorder.clock_watch import ClockWatch
-from callrec.recorder.health import Code
+from callrec.recorder.health import SPACE, Code
 from callrec.recorder.tools import Tools
 
 log = logging.getLogger("callrec.health")
@@ -82,7 +83,8 @@ class Watching:
     def _look_at_media(self) -> None:
         """A call found no port, no descriptor or no worker: said until another one would."""
         short = self._tools.media.shortage()
-        text = f"a call cannot be given media: {short}; such calls pass unrecorded" if short else None
+        what = "are refused" if isinstance(short, ShortageError) else "pass unrecorded"
+        text = f"a call cannot be given media: {short}; such calls {what}" if short else None
         self._tools.health.set(Code.CAPACITY, text, about="media")
 
     def _look_at_peers(self) -> None:
@@ -115,7 +117,8 @@ class Watching:
             short = (
                 f"{folder} has {free >> 20} MiB free, expected {least >> 20} MiB; free space or lower limits.min_free"
             )
-            tools.health.set(Code.STORAGE_UNAVAILABLE, short if free < least else None, about="disk")
+            tools.health.clear(Code.STORAGE_UNAVAILABLE, about="disk")
+            tools.health.set(Code.STORAGE_UNAVAILABLE, short if free < least else None, about=SPACE)
 
 
 def _free_bytes(folder: Path) -> int:

@@ -30,6 +30,13 @@ class Srtp(StrEnum):
     REQUIRED = "required"
 
 
+class FullDisk(StrEnum):
+    """What becomes of calls that are to be recorded while the disk has less space than `min_free`."""
+
+    UNRECORDED = "pass"
+    REFUSE = "refuse"
+
+
 class NumberFormat(StrEnum):
     """How a peer writes national numbers (CLI-5)."""
 

@@ -16,6 +16,7 @@ from pydantic import Field, PrivateAttr, Strict
 from callrec.settings.choices import (
     CaptureDirection,
     EventNumbers,
+    FullDisk,
     LawfulBasis,
     Region,
     RetentionStart,
@@ -145,6 +146,10 @@ class Limits(Section):
     )
     min_free: Size = Field(
         default=ByteSize(2**30), description="Free space on the recordings' disk below which nothing is recorded."
+    )
+    full_disk: FullDisk = Field(
+        default=FullDisk.UNRECORDED,
+        description="With less: pass lets calls go on unrecorded, refuse answers those to be recorded 503.",
     )
     longest_pause: Duration = Field(
         default=timedelta(minutes=5), description="A paused recording resumes after this time."

@@ -339,6 +339,19 @@ def test_calls_fail_open_when_recording_cannot_be_prepared(row_kept: bool, media
     )
 
 
+def test_a_call_to_be_recorded_is_refused_while_ports_run_short() -> None:
+    """RTP-11, overload: 503 and `capacity`, before anybody was answered or called."""
+    call = new_call()
+    play(
+        call,
+        [
+            (given.Started(), [do.Prepare()]),
+            (given.Prepared(row_kept=False, media=False, short=True), [do.RejectCaller(503), finish(Reason.CAPACITY)]),
+        ],
+    )
+    assert call.handle(given.Prepared(row_kept=True, media=True)) == [], "it is over"
+
+
 def test_a_live_stop_discards_the_recording_and_the_call_goes_on() -> None:
     """LAW-39: a stop during a live call stops at once."""
     play(

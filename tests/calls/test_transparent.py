@@ -12,6 +12,7 @@ from callrec.calls.announced import AnnouncedCall, Keys
 from callrec.calls.call import Call, State
 from callrec.calls.inputs import Input, Side, Timer
 from callrec.calls.outcome import Kind, Outcome, Reason
+from callrec.calls.refused import RefusedCall
 from callrec.calls.routing import Readiness, called_forms, matches, why_not_recorded
 from callrec.calls.transparent import TransparentCall
 
@@ -57,6 +58,39 @@ def test_fail_1_an_emergency_call_has_no_timer_and_goes_on_without_row_or_media(
             (given.HungUp(DESTINATION), [do.HangUp(CALLER), finish(Reason.EMERGENCY)]),
         ],
     )
+
+
+def test_a_call_that_cannot_do_without_ports_is_refused_while_they_run_short() -> None:
+    """Overload: with its media past us it would not be what it must be."""
+    play(
+        TransparentCall(Reason.NO_CAPTURE_RULE),
+        [
+            (given.Started(), [do.Prepare()]),
+            (given.Prepared(row_kept=True, media=False, short=True), [do.RejectCaller(503), finish(Reason.CAPACITY)]),
+        ],
+    )
+
+
+def test_fail_1_an_emergency_call_is_never_refused_for_want_of_ports() -> None:
+    """FAIL-1: whatever is short."""
+    call = TransparentCall(Reason.EMERGENCY)
+    call.handle(given.Started())
+    assert call.handle(given.Prepared(row_kept=True, media=False, short=True)) == [do.Dial()]
+
+
+def test_fail_4_a_line_that_must_not_run_unrecorded_refuses() -> None:
+    """FAIL-4: 503 before anything is prepared, with the cause as its outcome."""
+    play(
+        RefusedCall(Reason.STORAGE_UNAVAILABLE),
+        [(given.Started(), [do.RejectCaller(503), finish(Reason.STORAGE_UNAVAILABLE)]), (given.Cancelled(), [])],
+    )
+
+
+@pytest.mark.parametrize("event", [given.Cancelled(), given.HungUp(CALLER), given.SealNow()])
+def test_fail_4_a_refused_call_ends_once_whatever_comes_first(event: Input) -> None:
+    """Exactly one outcome."""
+    commands = RefusedCall(Reason.STORAGE_UNAVAILABLE).handle(event)
+    assert [command for command in commands if isinstance(command, do.Finish)] == [finish(Reason.STORAGE_UNAVAILABLE)]
 
 
 def test_a_failure_of_the_destination_passes_to_the_caller() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from callrec.catalogue.values import CallChange, CallEnd
-from callrec.recorder.health import Code
+from callrec.recorder.health import SPACE, Code
 from callrec.sip import events as sip
 from tests.support.hall_house import PBX, Complaints, HallHouse, sdp
 from tests.support.stories import ANSWER, Talk, connect, connect_transparent, hear_notice, pbx_that_answers, reach_pbx
@@ -114,6 +114,75 @@ async def test_fail_2_drain_refuses_new_calls_and_lets_live_ones_run_on() -> Non
     house.trunk.endpoint.hang_up(talk.outside, house.now)
     await asyncio.wait_for(drained, 2.0)
     await house.check("complete")
+
+
+async def refused(house: HallHouse, **tables: Any) -> None:
+    """Dial a number of ours and expect 503 with Retry-After within 100 ms, at the worst moment of the disk."""
+    dialled_at = house.now
+    house.dial(**tables)
+    failed = await house.trunk.await_event(sip.Failed)
+    assert failed.response is not None
+    assert (failed.response.status, failed.response.headers.get("Retry-After")) == (503, "10")
+    assert house.now - dialled_at <= 0.1
+
+
+@virtual
+async def test_without_a_free_port_calls_to_be_recorded_are_refused_and_others_pass() -> None:
+    """RTP-11, overload: 503 at once, also while the disk is slow; a live call, a transparent one and 999 go on."""
+    house = HallHouse()
+    live = await connect(house)
+    house.media.full = True
+    house.catalogue.delay_s = 0.4
+    await refused(house)
+    passing = await connect_transparent(house)
+    urgent = await reach_pbx(house, Talk(house.dial("999")))
+    assert urgent.offer == sdp()
+    house.pbx.endpoint.answer(urgent.inside, ANSWER, house.now)
+    await house.trunk.await_event(sip.Answered)
+    house.media.full = False
+    for talk in (live, passing, urgent):
+        house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.settle(2.0)
+    await house.check("complete", "capacity", "no_capture_rule", "emergency")
+
+
+@virtual
+async def test_a_worker_that_is_gone_is_no_shortage() -> None:
+    """Calls fail open: while workers are replaced a call passes unrecorded."""
+    house = HallHouse()
+    house.media.broken = True
+    talk = await reach_pbx(house, Talk(house.dial()))
+    assert talk.offer == sdp()
+    house.trunk.endpoint.cancel(talk.outside, house.now)
+    await house.check("capacity")
+
+
+@virtual
+async def test_fail_3_and_4_a_full_disk_passes_calls_or_refuses_them() -> None:
+    """FAIL-3 by default, FAIL-4 with `full_disk = "refuse"`: 503 for calls to be recorded, never for emergencies."""
+    for full_disk in ("pass", "refuse"):
+        house = HallHouse(limits={"full_disk": full_disk})
+        house.health.raise_problem(Code.STORAGE_UNAVAILABLE, "no room", about=SPACE)
+        if full_disk == "pass":
+            other = await connect_transparent(house, called="02079460123")
+            await end(house, other, "storage_unavailable")
+            continue
+        await refused(house)
+        passing = await connect_transparent(house)
+        urgent = await reach_pbx(house, Talk(house.dial("112")))
+        house.pbx.endpoint.answer(urgent.inside, ANSWER, house.now)
+        await house.trunk.await_event(sip.Answered)
+        house.trunk.endpoint.hang_up(passing.outside, house.now)
+        await end(house, urgent, "storage_unavailable", "no_capture_rule", "emergency")
+
+
+@virtual
+async def test_fail_3_a_disk_that_is_broken_refuses_nobody() -> None:
+    """`full_disk` speaks of space only: what is blocked or not writable fails open, as ever."""
+    house = HallHouse(limits={"full_disk": "refuse"})
+    house.health.raise_problem(Code.STORAGE_UNAVAILABLE, "not writable", about="disk")
+    talk = await connect_transparent(house, called="02079460123")
+    await end(house, talk, "storage_unavailable")
 
 
 @virtual

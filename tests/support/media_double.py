@@ -25,6 +25,7 @@ from callrec.media import (
     RecordingPaused,
     RemoteMedia,
     Sealed,
+    ShortageError,
     StatsReport,
 )
 from callrec.sip.events import Address
@@ -65,6 +66,9 @@ class MediaDouble:
         self.recordings: dict[str, FakeRecording] = {}
         self.asked: list[tuple[Any, ...]] = []
         self.broken = False
+        """No worker runs."""
+        self.full = False
+        """Every port is in use."""
         self.opening_s = 0.0
         self.seal_s: float | None = 0.05
         self.notice_completes = True
@@ -81,15 +85,24 @@ class MediaDouble:
             raise RuntimeError("a leg is opened twice")
         if self.opening_s:
             await asyncio.sleep(self.opening_s)
-        if self.broken:
-            raise CapacityError("no media worker")
+        self._require_room()
         self._port += 2
         address = Address(bind, self._port)
         self.legs[leg] = FakeLeg(call_id, address, silent_since=self._now())
         return address
 
-    def shortage(self) -> str | None:
-        return "no media worker" if self.broken else None
+    def shortage(self) -> CapacityError | None:
+        try:
+            self._require_room()
+        except CapacityError as error:
+            return error
+        return None
+
+    def _require_room(self) -> None:
+        if self.broken:
+            raise CapacityError("no media worker")
+        if self.full:
+            raise ShortageError("found no free RTP port")
 
     def set_remote(self, leg: str, remote: RemoteMedia) -> None:
         self.asked.append(("remote", leg, remote))
