@@ -1,12 +1,11 @@
 """Checkpoints: what the write-ahead log holds is brought into the file in a thread of its own, not inside a commit.
 
 SQLite does it in the commit that passes a thousand pages: that one then writes and syncs the whole file, and a new
-call waits for it (5 to 18 ms at 50 calls a second on a quiet disk, a second where others write, too). Here it is done
-beside the commits, each second and with nobody held up.
+call waits for it. Here it is done beside the commits, each second and with nobody held up.
 
-The log begins anew only after a checkpoint that left nothing. Commits that go on meanwhile prevent that, so it is
-tried a few times at once, each with less to do; when the log has grown far all the same, the last piece is written in
-the writer's own thread, between two commits. Should even that not happen, SQLite's own limit is there still.
+The log begins anew only after a checkpoint that left nothing, which a commit meanwhile prevents. So when it has grown
+far all the same, what little has come since is written in the writer's own thread, between two commits. Should even
+that not happen, SQLite's own limit is there still.
 """
 
 from __future__ import annotations
@@ -28,11 +27,10 @@ log = logging.getLogger("callrec.catalogue.checkpoints")
 T = TypeVar("T")
 
 EVERY_S = 1.0
-_TRIES = 3
 _PRIMARY = 0xFF
 """The part of SQLite's extended error codes that says what kind of error it is."""
-MOST_PAGES = 4_096
-"""From here on a checkpoint keeps the writer waiting rather than let the log grow: 16 MiB."""
+MOST_PAGES = 2_048
+"""From here on a checkpoint keeps the writer waiting rather than let the log grow: 8 MiB."""
 
 
 class InWriter(Protocol):
@@ -101,17 +99,9 @@ class Checkpoints:
             sqlite3.Error: if the disk does not take it.
         """
         async with self._one_at_a_time:
-            if await self._in_thread(self._pages_left) > MOST_PAGES:
-                # Nobody commits meanwhile, and nearly all is done: only a reader can prevent the new beginning.
+            done = await self._in_thread(self._once)
+            if done.pages > MOST_PAGES and done.written == done.pages:  # otherwise a reader is in the way
                 await self._in_writer(self._once)
-
-    def _pages_left(self) -> int:
-        """Try until nothing is left, but not for long; return how many pages the log has if something is."""
-        for _ in range(_TRIES):
-            done = self._once()
-            if done.written == done.pages:
-                return 0
-        return done.pages
 
     def _once(self) -> Checkpoint:
         return checkpoint(self._path, "PASSIVE")
