@@ -20,6 +20,7 @@ from callrec.signalling.passwords import read_passwords
 from callrec.signalling.rate_limit import RateLimit
 from callrec.signalling.reachability import Reachability
 from callrec.signalling.registrations import Registrations
+from callrec.signalling.resolver import Resolver
 from callrec.signalling.routes import Routes
 from callrec.signalling.streams import Streams
 from callrec.signalling.tcp import TcpLimits
@@ -74,6 +75,8 @@ class DriverSettings:
 
     listen: Sequence[str]
     advertise: str = ""
+    dns_servers: Sequence[tuple[str, int]] = ()
+    """IP address and port of each; none stands for those of the system."""
     user_agent: str = "callrec"
     supported: tuple[str, ...] = ()
     session_timer: Wanted = WANTED
@@ -114,13 +117,15 @@ class Driver:
             self._clock.monotonic,
         )
         self._transports = Transports(self.counters, self._tasks, self._hooks(), settings.tcp, lambda: self.peers)
-        self._routes = Routes(peers, settings.advertise, self._clock.monotonic, self._transports.places)
+        resolver = Resolver(settings.dns_servers, self._tasks, self._clock.monotonic)
+        self._routes = Routes(peers, settings.advertise, resolver, random, self._transports.places)
         self._destinations: Sequence[Uri] = ()
         self.reachability = Reachability(
             self._peer_at, self._ask_options, lambda: new_id(random), self._clock.monotonic, self._transports.fault_of
         )
         self.endpoint = Endpoint(self._profile(), random)
-        self.registrations = Registrations(self.resolve, self._register, self._tasks, random, self._clock.monotonic)
+        self.registrations = Registrations(self.targets, self._register, self._tasks, random, self._clock.monotonic)
+        self.registrations.on_silence = self.reachability.call_failed
         self._timer: asyncio.TimerHandle | None = None
         self._planned: asyncio.Handle | None = None
         self._in_round = False
@@ -204,7 +209,7 @@ class Driver:
         """
         with suppress(TimeoutError):  # a dead DNS must not keep the calls of all others waiting; it is asked again
             async with asyncio.timeout(NAMES_AT_START_S):
-                await self.peers.look_up()
+                await self.look_up_peers()
         try:
             self._transports.bind(self._settings.listen, self._settings.tls)
         except BaseException:
@@ -270,17 +275,26 @@ class Driver:
             return self.peers.identify(flow.remote, self._transports.names_of(flow))
         return self.peers.in_clear(flow.remote)
 
+    async def look_up_peers(self) -> None:
+        """Find the addresses of peers that are given by name, now."""
+        await self.peers.look_up(self._routes.locator.hosts)
+
     async def resolve(self, uri: Uri) -> Flow:
-        """Return the way to a SIP URI, for `Dial`.
+        """Return the first of `targets`."""
+        return (await self.targets(uri))[0]
+
+    async def targets(self, uri: Uri) -> tuple[Flow, ...]:
+        """Return the ways to a SIP URI in the order in which they are tried, for `Dial`: those that are down last.
 
         Raises:
             OperatorError: where the URI cannot be called, or no listening place leads there.
             OSError: where the name cannot be found.
         """
-        flow = await self._routes.resolve(uri)
-        self._transports.expect(flow, uri.host)
-        self._streams.asked_for(flow)
-        return flow
+        flows = sorted(await self._routes.resolve_all(uri), key=self.reachability.is_down)
+        for flow in flows:
+            self._transports.expect(flow, uri.host)
+            self._streams.asked_for(flow)
+        return tuple(flows)
 
     def is_ours(self, host: str, port: int) -> bool:
         """Whether a host and port in a URI name one of our listening places."""
@@ -424,12 +438,12 @@ class Driver:
         while True:
             await self._find_destinations()
             await asyncio.sleep(NAMES_S)
-            await self.peers.look_up()
+            await self.look_up_peers()
 
     async def _find_destinations(self) -> None:
         """Find the ways to the destinations whose peers are to be asked; one that is not found is left out."""
-        found = []
+        found: list[Flow] = []
         for uri in self._destinations:
             with suppress(OperatorError, OSError):
-                found.append(await self.resolve(uri))
+                found += await self.targets(uri)
         self.reachability.watch(found)

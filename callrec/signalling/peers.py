@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
 
 from callrec.settings import Peer, Transport
 from callrec.sip.dialog import DEFAULT_PORT, SECURE_PORT, is_literal
@@ -19,6 +19,13 @@ _REMEMBERED = 4096
 """Sources whose peer is remembered; scanners must not grow it."""
 
 IpAddress = IPv4Address | IPv6Address
+
+
+class FindHosts(Protocol):
+    """Finds the addresses of a name, OSError where there are none."""
+
+    async def __call__(self, name: str, *, with_services: bool) -> Iterable[str]:
+        """Return them."""
 
 
 class Peers:
@@ -132,20 +139,26 @@ class Peers:
                 found = max(found, ip.max_prefixlen + (0 if place.port is None else 1_000))
         return found
 
-    async def look_up(self) -> None:
-        """Find the addresses of peers that are given by name; one that cannot be found keeps what it had."""
-        loop = asyncio.get_running_loop()
-        names = {place.name for peer in self._peers for place in peer.addresses if place.name is not None}
-        for name in sorted(names):
-            try:
-                answers = await loop.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
-            except OSError as error:
-                log.warning(
-                    "peer address %s: the name cannot be found (%s); check DNS or give an IP address", name, error
-                )
-                continue
-            self._named[name] = frozenset(ip_address(answer[4][0]) for answer in answers)
+    async def look_up(self, find: FindHosts) -> None:
+        """Find the addresses of peers that are given by name; one that cannot be found keeps what it had.
+
+        A name without a port stands for the hosts of its SRV records as well: that is where such a trunk speaks from.
+        """
+        names: dict[str, bool] = {}
+        for place in (place for peer in self._peers for place in peer.addresses):
+            if place.name is not None:
+                names[place.name] = names.get(place.name, False) or place.port is None
+        await asyncio.gather(*(self._look_up_one(name, find, with_services=names[name]) for name in sorted(names)))
         self._remembered.clear()
+
+    async def _look_up_one(self, name: str, find: FindHosts, *, with_services: bool) -> None:
+        try:
+            found = await find(name, with_services=with_services)
+        except OSError as error:
+            log.warning("peer address %s: the name cannot be found (%s); check DNS or give an IP address", name, error)
+        else:
+            self._named[name] = frozenset(ip_address(address) for address in found)
+            self._remembered.clear()
 
 
 def _ports(port: int | None) -> tuple[int, ...]:

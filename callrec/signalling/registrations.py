@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from callrec.errors import OperatorError
@@ -41,6 +41,10 @@ class _Kept:
     settings: tuple[str, str]
     registration: Registration
     token: str = ""
+    asked: Flow | None = None
+    """Where that REGISTER went."""
+    others: list[Flow] = field(default_factory=list)
+    """Other hosts of the registrar that it could still go to."""
 
 
 class Registrations:
@@ -48,13 +52,15 @@ class Registrations:
 
     def __init__(
         self,
-        resolve: Callable[[Uri], Awaitable[Flow]],
+        targets: Callable[[Uri], Awaitable[Sequence[Flow]]],
         ask: Ask,
         tasks: Tasks,
         random: RandomBytes,
         now: Callable[[], float],
     ) -> None:
-        self._resolve, self._ask, self._tasks = resolve, ask, tasks
+        self._targets, self._ask, self._tasks = targets, ask, tasks
+        self.on_silence: Callable[[Flow, str], None] = lambda _flow, _cause: None
+        """Told which host of a registrar that has others did not answer, and why."""
         self._random, self._now = random, now
         self._kept: dict[str, _Kept] = {}
         self._leaving: list[_Kept] = []
@@ -96,12 +102,26 @@ class Registrations:
 
     async def _carry_out(self, kept: _Kept, register: Register, token: str) -> None:
         try:
-            flow = await self._resolve(register.registrar)
+            flow, *others = await self._targets(register.registrar)
         except (OperatorError, OSError) as error:
             self._failed(kept, f"has no way there ({error})")
             return
         if kept.token == token:
+            kept.asked, kept.others = flow, others
             self._ask(flow, register, token)
+
+    def _goes_elsewhere(self, kept: _Kept, event: Replied) -> bool:
+        """Ask the registrar's next host where one did not answer or said 503; False where there is none."""
+        if not kept.others or (event.response is not None and event.response.status != 503):
+            return False
+        register = kept.registration.elsewhere()
+        if register is None:
+            return False
+        if event.response is None and kept.asked is not None:
+            self.on_silence(kept.asked, event.cause)  # asked last from now on, until it answers again
+        kept.token, kept.asked = self._random(8).hex(), kept.others.pop(0)
+        self._ask(kept.asked, register, kept.token)
+        return True
 
     def replied(self, event: Replied) -> bool:
         """Take how a REGISTER ended; False where the event is of something else."""
@@ -109,6 +129,8 @@ class Registrations:
         if kept is None:
             return False
         kept.token = ""
+        if self._goes_elsewhere(kept, event):
+            return True
         if event.response is None:
             self._failed(kept, _WHY.get(event.cause, "got no answer"))
             return True

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 from callrec.errors import OperatorError
 from callrec.signalling.choice import is_downgrade, names_transport, transport_to
+from callrec.signalling.locator import Locator
 from callrec.signalling.peers import Peers
 from callrec.signalling.sockets import Listening, family_of, route_local
 from callrec.sip.dialog import default_port, is_literal, literal_route
 from callrec.sip.events import Address, Flow, SipTransport
+from callrec.sip.locating import target_of, transports_for
 from callrec.sip.uri import Uri
 
-NAME_LIFETIME = 30.0
-"""Seconds the address of a name is kept: calls come faster than DNS changes."""
+if TYPE_CHECKING:
+    from callrec.identifiers import RandomBytes
+    from callrec.signalling.resolver import Resolver
+
 _REMEMBERED = 1024
 
 
@@ -28,12 +30,16 @@ class Routes:
     peers: Peers
     advertised: str
     """`sip.advertise`: our address in Via and Contact; "" is that of the route to the peer."""
-    now: Callable[[], float]
+    resolver: Resolver
+    random: RandomBytes
     places: list[Listening]
     """Where we listen; filled while sockets are bound."""
-    _names: dict[str, tuple[float, str]] = field(default_factory=dict)
+    locator: Locator = field(init=False)
     _locals: dict[str, str] = field(default_factory=dict)
     _destinations: dict[str, None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.locator = Locator(self.resolver, self.random, self._rank)
 
     def is_known(self, address: Address) -> bool:
         """Whether a source may speak to us: a peer, or a host we have called ourselves and who may answer."""
@@ -123,7 +129,16 @@ class Routes:
         return Flow("tls", found.local, Address(host, uri.port or default_port("tls")))
 
     async def resolve(self, uri: Uri) -> Flow:
-        """Return the way to a SIP URI; an IP address costs nothing, a name is looked up.
+        """Return the first way to a SIP URI.
+
+        Raises:
+            OperatorError: where the URI cannot be called, or no listening place leads there.
+            OSError: where the name cannot be found.
+        """
+        return (await self.resolve_all(uri))[0]
+
+    async def resolve_all(self, uri: Uri) -> tuple[Flow, ...]:
+        """Return the ways to a SIP URI, the best first (RFC 3263); an IP address costs nothing, a name is looked up.
 
         Raises:
             OperatorError: where the URI cannot be called, or no listening place leads there.
@@ -131,31 +146,46 @@ class Routes:
         """
         if not uri.is_sip or not uri.host:
             raise OperatorError(f"found a destination with scheme {uri.scheme!r}, expected sip:user@host")
-        host = uri.parameter("maddr") or uri.host
-        address = host if is_literal(host) else await self._look_up(host)
-        asked = transport_to(uri, self.peers.at(host, address, uri.port))
-        local = self.local_for(asked, address)
-        if local is None and asked == "udp" and not names_transport(uri):
-            asked, local = "tcp", self.local_for("tcp", address)
-        if local is None:
-            port = default_port(asked)
-            place = f"{asked}://[…]:{port} (IPv6)" if ":" in address else f"{asked}://…:{port}"
-            raise OperatorError(f"no listening place leads to {uri.host} by {asked}; add {place} to sip.listen")
-        self._remember(address)
-        return Flow(asked, local, Address(address, uri.port or default_port(asked)))
+        found = await self.locator.places(uri, self._open_transports(uri))
+        asked: SipTransport = "udp"
+        flows: list[Flow] = []
+        for place in found:
+            peer = self.peers.at(target_of(uri), place.address, uri.port or place.port)
+            asked = place.transport or transport_to(uri, peer)
+            if is_downgrade(asked, peer):
+                continue
+            local = self.local_for(asked, place.address)
+            if local is None and asked == "udp" and place.transport is None and not names_transport(uri):
+                asked, local = "tcp", self.local_for("tcp", place.address)
+            if local is not None:
+                flows.append(Flow(asked, local, Address(place.address, place.port or default_port(asked))))
+        if not flows:
+            raise self._no_way(uri, asked, found[0].address)
+        for flow in flows:
+            self._remember(flow.remote.host)
+        return tuple(dict.fromkeys(flows))
 
-    async def _look_up(self, host: str) -> str:
-        expires, address = self._names.get(host, (0.0, ""))
-        if expires > self.now():
-            return address
-        answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        families = {family_of(place.address.host) for place in self.places}
-        found = next((answer for answer in answers if answer[0] in families), answers[0])
-        if len(self._names) >= _REMEMBERED:
-            self._names.clear()
-        address = str(found[4][0])
-        self._names[host] = (self.now() + NAME_LIFETIME, address)
-        return address
+    def _open_transports(self, uri: Uri) -> tuple[SipTransport, ...]:
+        """Return the transports that a URI leaves open to DNS: of those we listen for, its peer's own first."""
+        peer = self.peers.at(target_of(uri), "", uri.port)
+        usual = transport_to(uri, peer)
+        ours = dict.fromkeys([usual, *(place.transport for place in self.places)])
+        return transports_for(uri, [transport for transport in ours if not is_downgrade(transport, peer)])
+
+    def _rank(self, host: str) -> tuple[int, bool]:
+        """Return how well an address can be reached: by a route, IPv6 first (RFC 7984 4, RFC 6724)."""
+        if all(family_of(place.address.host) != family_of(host) for place in self.places):
+            return 2, True
+        try:
+            self.local_address(host)
+        except OSError:
+            return 1, ":" not in host
+        return 0, ":" not in host
+
+    def _no_way(self, uri: Uri, asked: SipTransport, address: str) -> OperatorError:
+        port = default_port(asked)
+        place = f"{asked}://[…]:{port} (IPv6)" if ":" in address else f"{asked}://…:{port}"
+        return OperatorError(f"no listening place leads to {uri.host} by {asked}; add {place} to sip.listen")
 
     def _remember(self, host: str) -> None:
         if len(self._destinations) >= _REMEMBERED:

@@ -43,6 +43,7 @@ class Input(Enum):
     DUE = auto()
     ACCEPTED = auto()
     TOO_BRIEF = auto()
+    ELSEWHERE = auto()
     REFUSED = auto()
     LEAVE = auto()
 
@@ -63,6 +64,7 @@ TABLE: dict[tuple[State, Input], tuple[State, Action]] = {
     (State.FAILED, Input.DUE): (State.ASKING, Action.ASK),
     (State.ASKING, Input.ACCEPTED): (State.REGISTERED, Action.PLAN_REFRESH),
     (State.ASKING, Input.TOO_BRIEF): (State.ASKING, Action.ASK),
+    (State.ASKING, Input.ELSEWHERE): (State.ASKING, Action.ASK),
     (State.ASKING, Input.REFUSED): (State.FAILED, Action.PLAN_RETRY),
     (State.IDLE, Input.LEAVE): (State.GONE, Action.NOTHING),
     (State.FAILED, Input.LEAVE): (State.GONE, Action.NOTHING),
@@ -114,6 +116,10 @@ class Registration:
     def leave(self) -> Register | None:
         """Return what takes the registration back, None where there is none."""
         return self._next(self._step(Input.LEAVE))
+
+    def elsewhere(self) -> Register | None:
+        """Return the REGISTER for the registrar's next host, where one did not answer or said 503 (RFC 3263 4.3)."""
+        return self._next(self._step(Input.ELSEWHERE))
 
     def replied(self, response: Response, now: float, jitter: float) -> Register | None:
         """Take a final response; return the REGISTER that follows at once."""

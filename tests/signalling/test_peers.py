@@ -76,11 +76,27 @@ def test_a_host_without_a_port_is_known_by_the_ports_of_sip_and_tls(host: str, p
     assert peers.knows_host(host, port) is known
 
 
+async def hosts(name: str, *, with_services: bool) -> set[str]:
+    """Return where names are, as DNS would."""
+    if name == "gone.invalid":
+        raise OSError("no such name")
+    return {"127.0.0.1", "127.0.0.7"} if with_services else {"127.0.0.1"}
+
+
+async def test_a_trunk_by_name_speaks_from_the_hosts_of_its_services() -> None:
+    """SIP-13, RFC 3263 4.2: a name without a port stands for its SRV hosts as well, one with a port for itself."""
+    peers = Peers([peer("trunk", "sip.provider.test"), peer("other", "sip.other.test:5060")])
+    await peers.look_up(hosts)
+    found = peers.match(Address("127.0.0.7", 5060))
+    assert found is not None
+    assert found.name == "trunk"
+
+
 async def test_a_peer_by_name_counts_once_it_is_found() -> None:
     """Names are looked up, never while a packet waits."""
     peers = Peers([peer("named", "localhost:5090")])
     assert not peers.is_known(Address("127.0.0.1", 5090))
-    await peers.look_up()
+    await peers.look_up(hosts)
     assert peers.is_known(Address("127.0.0.1", 5090))
     assert not peers.is_known(Address("127.0.0.1", 5091))
 
@@ -88,7 +104,7 @@ async def test_a_peer_by_name_counts_once_it_is_found() -> None:
 async def test_a_name_that_cannot_be_found_is_logged_and_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """One broken name does not shut the others out."""
     peers = Peers([peer("gone", "gone.invalid"), peer("there", "127.0.0.1")])
-    await peers.look_up()
+    await peers.look_up(hosts)
     assert peers.is_known(Address("127.0.0.1", 1))
     assert "gone.invalid" in caplog.text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from callrec.settings import Peer
@@ -41,15 +41,18 @@ class Trunk:
     def __init__(self) -> None:
         self.sent: list[tuple[Register, str]] = []
         self.now = 0.0
+        self.flows, self.asked, self.silent = [FLOW], list[Flow](), list[Flow]()
         self.tasks = Tasks("test")
-        self.registrations = Registrations(self.resolve, self.ask, self.tasks, seeded(1), lambda: self.now)
+        self.registrations = Registrations(self.targets, self.ask, self.tasks, seeded(1), lambda: self.now)
+        self.registrations.on_silence = lambda flow, _: self.silent.append(flow)
 
-    async def resolve(self, uri: Uri) -> Flow:
+    async def targets(self, uri: Uri) -> Sequence[Flow]:
         if uri.host == "nowhere.example":
             raise OSError("no such name")
-        return FLOW
+        return self.flows
 
-    def ask(self, _flow: Flow, register: Register, token: str, /) -> None:
+    def ask(self, flow: Flow, register: Register, token: str, /) -> None:
+        self.asked.append(flow)
         self.sent.append((register, token))
 
     async def look(self) -> list[tuple[Register, str]]:
@@ -127,3 +130,43 @@ async def test_stopping_waits_for_the_registrar_but_not_for_ever() -> None:
 def test_the_answer_to_another_question_is_not_taken() -> None:
     """OPTIONS have tokens of their own."""
     assert not Trunk().reply("of somebody else", 200)
+
+
+async def test_a_registrar_with_two_hosts_is_asked_at_the_second_where_the_first_is_dead() -> None:
+    """RFC 3263 4.3, SIP-13: silence and 503 lead to the next host at once; any other answer is the registrar's word."""
+    trunk, second = Trunk(), Flow("udp", Address("127.0.0.1", 5060), Address("127.0.0.3", 5060))
+    trunk.flows = [FLOW, second]
+    trunk.registrations.replace([peer()])
+    ((first, token),) = await trunk.look()
+    trunk.registrations.replied(Replied("", token, None, "timeout"))
+    ((again, token),) = await trunk.settle()
+    assert trunk.asked == [FLOW, second]
+    assert trunk.silent == [FLOW], "it is watched until it answers again"
+    assert again.cseq == first.cseq + 1
+    assert again.call_id == first.call_id
+    trunk.registrations.replied(Replied("", token, answer(200), "response"))
+    assert not trunk.registrations.problems()
+
+
+async def test_a_registrar_whose_hosts_all_say_503_has_failed() -> None:
+    """Each is asked once, then the pause of a failure counts."""
+    trunk, second = Trunk(), Flow("udp", Address("127.0.0.1", 5060), Address("127.0.0.3", 5060))
+    trunk.flows = [FLOW, second]
+    trunk.registrations.replace([peer()])
+    ((_, token),) = await trunk.look()
+    trunk.registrations.replied(Replied("", token, answer(503), "response"))
+    ((_, token),) = await trunk.settle()
+    trunk.registrations.replied(Replied("", token, answer(503), "response"))
+    assert await trunk.settle() == []
+    assert not trunk.silent
+    assert "503" in trunk.registrations.problems()["register trunk"]
+
+
+async def test_a_refusal_is_not_asked_of_another_host() -> None:
+    """403 is the registrar's word, whichever host said it."""
+    trunk = Trunk()
+    trunk.flows = [FLOW, Flow("udp", Address("127.0.0.1", 5060), Address("127.0.0.3", 5060))]
+    trunk.registrations.replace([peer()])
+    ((_, token),) = await trunk.look()
+    trunk.registrations.replied(Replied("", token, answer(403), "response"))
+    assert await trunk.settle() == []

@@ -6,18 +6,26 @@ import pytest
 
 from callrec.errors import OperatorError
 from callrec.signalling import Peers
+from callrec.signalling.resolver import Resolver
 from callrec.signalling.routes import Routes
 from callrec.signalling.sockets import Listening, read_listening
 from callrec.sip.events import Address, Flow
 from callrec.sip.uri import Uri
+from callrec.tasks import Tasks
+from tests.support.pair import seeded
 from tests.support.sip_driver import peer
 
 UDP, TCP, UDP6 = Address("127.0.0.1", 5060), Address("127.0.0.1", 5061), Address("::1", 5062)
 
 
+def made_resolver() -> Resolver:
+    """Return a resolver that asks nobody before it is asked."""
+    return Resolver((), Tasks("test"), lambda: 0.0)
+
+
 def routes(*places: Listening, advertised: str = "") -> Routes:
     listening = places or (Listening("udp", UDP), Listening("tcp", TCP), Listening("udp", UDP6))
-    return Routes(Peers([peer("pbx", "127.0.0.0/8")]), advertised, lambda: 0.0, list(listening))
+    return Routes(Peers([peer("pbx", "127.0.0.0/8")]), advertised, made_resolver(), seeded(1), list(listening))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +116,7 @@ SET = Peers([
 
 
 def set_routes(*places: Listening) -> Routes:
-    return Routes(SET, "", lambda: 0.0, list(places or SECURE))
+    return Routes(SET, "", made_resolver(), seeded(1), list(places or SECURE))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +142,7 @@ async def test_a_peers_transport_counts_where_a_uri_names_none(uri: str, transpo
 
 async def test_a_peer_of_tls_that_is_a_name_is_never_called_in_clear_whatever_dns_says() -> None:
     """SIP-13: the name alone says whose it is, before any address of it is known."""
-    known = Routes(Peers([peer("named", "localhost", transport="tls")]), "", lambda: 0.0, list(SECURE))
+    known = Routes(Peers([peer("named", "localhost", transport="tls")]), "", made_resolver(), seeded(1), list(SECURE))
     assert (await known.resolve(Uri.parse("sip:1@localhost"))).transport == "tls"
     with pytest.raises(OperatorError, match="never called in clear"):
         await known.resolve(Uri.parse("sip:1@localhost;transport=udp"))
