@@ -23,9 +23,7 @@ from tests.support.mutations import mutated
 from tests.support.processes import wait_until
 from tests.support.recorder import TRUNK, Plan, Recorder
 
-OPTIONS_WITHIN_S, NEVER_LATER_THAN_S = 0.2, 1.0
-LATE_OF_ALL = 1 / 200
-"""What may be late of many answers: a shared machine stops everybody for a moment now and then."""
+OPTIONS_WITHIN_S = 0.2
 MAY_GROW_KIB = 150 * 1024
 SEEDS = range(10)
 TRANSPORTS = ("udp", "tcp")
@@ -36,18 +34,21 @@ ORIGINALS = [case.data for case in torture_cases()] + [
 
 
 class Prober:
-    """A well-behaved peer that asks by OPTIONS, and wants its answer soon."""
+    """A well-behaved peer that asks by OPTIONS, and wants its answer soon.
+
+    Each answer has to come in time. What a loaded machine adds is not the recorder's: the time for which the kernel let
+    the recorder or this test wait for a processor is counted, and taken off.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self._sip = recorder.sip
+        self._recorder_pid = recorder.pid
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((TRUNK, 0))
         self._socket.settimeout(5.0)
-        self._asked = 0
-        self._late: list[str] = []
 
     def ask(self, after: str) -> None:
-        """Ask once; fail where there is no answer, or a very late one."""
+        """Ask once; fail where there is no answer, or a late one."""
         host, port = self._socket.getsockname()
         mark = os.urandom(6).hex()
         request = (
@@ -56,7 +57,7 @@ class Prober:
             f"From: <sip:probe@{host}>;tag={mark}\r\nTo: <sip:{self._sip[0]}>\r\n"
             f"Call-ID: {mark}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         )
-        begun = time.monotonic()
+        waited, begun = self._waited_s(), time.monotonic()
         self._socket.sendto(request.encode(), self._sip)
         answer = b""
         with contextlib.suppress(TimeoutError):
@@ -64,17 +65,18 @@ class Prober:
                 answer = self._socket.recv(65535)
         took = time.monotonic() - begun
         assert answer.startswith(b"SIP/2.0 200"), f"no answer to OPTIONS {after}"
-        assert took < NEVER_LATER_THAN_S, f"OPTIONS took {took * 1000:.0f} ms {after}"
-        self._asked += 1
-        if took > OPTIONS_WITHIN_S:
-            self._late.append(f"{took * 1000:.0f} ms {after}")
+        own = took - (self._waited_s() - waited)
+        assert own <= OPTIONS_WITHIN_S, f"OPTIONS took {own * 1000:.0f} ms of the recorder's own {after}"
+
+    def _waited_s(self) -> float:
+        """Return how long the recorder's and our own main thread have waited for a processor (proc(5), schedstat)."""
+        return sum(
+            int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+            for pid in (self._recorder_pid, os.getpid())
+        )
 
     def close(self) -> None:
         self._socket.close()
-
-    def check(self) -> None:
-        """Fail where more answers were late than a busy machine explains."""
-        assert len(self._late) <= self._asked * LATE_OF_ALL, self._late
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,6 @@ def bother(house: House, messages: Iterable[bytes], transport: str) -> None:
             for number, message in enumerate(messages):
                 sender.send(message)
                 prober.ask(f"after message {number} over {transport}: {message[:200]!r}")
-        prober.check()
     finally:
         prober.close()
 
