@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from callrec.calls.inputs import Side
@@ -16,13 +18,15 @@ from callrec.sip import events as sip
 from callrec.sip.events import Address, Flow
 from callrec.sip.message import parse_message
 from tests.support.hall_house import PBX, TABLES, sdp
+from tests.support.mutations import mutated
 from tests.support.recorded_house import HERE, connect_outside, finish, is_held, outside_house, states
-from tests.support.recorded_peer import bytes_of, manifest, stacks
+from tests.support.recorded_peer import ROOT, bytes_of, manifest, stacks
 from tests.support.sip_driver import peer as peer_settings
 from tests.support.stories import ANSWER
 from tests.support.virtual_time import virtual
 
 CALLS = {entry["file"].removesuffix(".sip"): entry for entry in manifest()["messages"] if "call" in entry}
+SPOILT = {"hold", "resume", "refresh", "info", "update", "bye", "refer", "fax"}
 TLS = Flow("tls", HERE, Address("192.0.2.111", 5061))
 
 
@@ -208,6 +212,29 @@ async def test_sip_14_a_withheld_number_stays_here_where_the_pbx_is_not_trusted(
     row = await finish(house, "busy")
     assert row.new.withheld
     assert "1632960999" not in repr(row.new)
+
+
+@pytest.mark.parametrize("stack", sorted({name.partition("/")[0] for name in CALLS} - {"cucm"}))
+@virtual
+async def test_sip_15_spoilt_messages_of_each_trunk_leave_nothing_behind(
+    stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever of its own words arrives broken, in the call and outside: no internal error, nothing held at the end."""
+    house, peer = outside_house(stack)
+    await connect_outside(house, peer)
+    said = [peer.written(path.stem) for path in sorted((ROOT / stack).glob("*.sip")) if path.stem in SPOILT]
+    arriving, send = Flow("udp", HERE, peer.address), house.wire.send
+
+    def overlook(data: bytes, flow: Flow) -> None:
+        with suppress(PeerError):  # our 400 repeats what was broken
+            send(data, flow)
+
+    monkeypatch.setattr(house.wire, "send", overlook)
+    for data in mutated([*said, bytes_of(stack, "invite")], count=120, seed=len(stack)):
+        house.driver.arrive(data, arriving)
+        await house.settle(0.05)
+    peer.end()
+    await house.check(seconds=400.0)
 
 
 @virtual

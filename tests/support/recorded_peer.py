@@ -208,6 +208,16 @@ class RecordedPeer:
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
+    def written(self, name: str) -> bytes:
+        """Return what `ask` would send, without sending it."""
+        said: list[bytes] = []
+        say, self._say = self._say, said.append  # type: ignore[method-assign]
+        try:
+            self.ask(name)
+        finally:
+            self._say = say  # type: ignore[method-assign]
+        return said[0]
+
     def _say(self, data: bytes) -> None:
         self.wire.send(data, Flow("udp", self.address, self.recorder))
 
@@ -233,4 +243,4 @@ def _plain_response(request: Request, status: str) -> bytes:
     names = ("Via", "From", "To", "Call-ID", "CSeq")
     lines = [f"SIP/2.0 {status}"]
     lines += [f"{name}: {value}" for name in names for value in request.headers.get_all(name)]
-    return ("\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n").encode()
+    return ("\r\n".join([*lines, "Content-Length: 0"]) + "\r\n\r\n").encode("utf-8", "surrogateescape")
