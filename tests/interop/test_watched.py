@@ -21,7 +21,8 @@ pytestmark = pytest.mark.peer
 
 LONGEST_S, SILENCE_S = 13, 4
 BRANCH = "127.0.0.3"
-TWO_DESKS = "02079460803"
+STAYS = 'milliseconds="4000"'
+TWO_DESKS, TWO_ANSWERS = "02079460803", "02079460804"
 
 
 class Watchful(Recorder):
@@ -50,6 +51,10 @@ def _watchful() -> Iterator[tuple[Recorder, int, int]]:
     plan.first_routes += (
         f'[[route]]\nfrom = "trunk"\ncalled = "{TWO_DESKS}"\nrule = "inbound"\n'
         f'destination = ["sip:{BRANCH}:{branch}", "sip:{PBX}:{port}"]\n'
+    )
+    plan.first_routes += (
+        f'[[route]]\nfrom = "trunk"\ncalled = "{TWO_ANSWERS}"\nrule = "inbound"\nanswer_timeout = "2s"\n'
+        f'destination = ["sip:{PBX}:{port}", "sip:{PBX}:{branch}"]\n'
     )
     with Watchful(plan) as recorder:
         yield recorder, port, branch
@@ -117,9 +122,22 @@ def test_fail_2_a_desk_that_goes_is_passed_over_and_called_again_when_it_is_back
     with waking.start():
         waking.finish()
     wait_until(lambda: not down(), "it is well with its first word", 5)
-    short = {'milliseconds="4000"': 'milliseconds="2500"'}
-    item = back.play(TWO_DESKS, "patient_caller", "plain_desk", caller=short)
+    item = back.play(TWO_DESKS, "patient_caller", "plain_desk", caller={STAYS: 'milliseconds="2500"'})
     assert [leg["peer"] for leg in item["legs"]] == ["trunk", "branch"]
+
+
+def test_fail_2_a_desk_that_only_rings_gives_way_to_the_next(
+    watchful: tuple[Recorder, int, int], tmp_path: Path
+) -> None:
+    """Each destination has its own time: CANCEL to the first after two seconds, and the second one answers."""
+    recorder, first, second = watchful
+    exchange = Exchange(recorder, second, tmp_path)
+    ringing = exchange.sipp("ringing", "slow_desk", {}, PBX, port=first)
+    with ringing.start():
+        item = exchange.play(TWO_ANSWERS, "patient_caller", "plain_desk", caller={STAYS: 'milliseconds="6000"'})
+        ringing.finish()
+    assert item["outcome_reason"] == "complete"
+    assert "CANCEL sip:" in exchange.received("ringing")
 
 
 def got(far: socket.socket) -> bytes:
