@@ -1,10 +1,11 @@
-"""SIPp as trunk and as PBX: early media, CANCEL and ACK at odd moments, loops, and datagrams that come in pieces."""
+"""SIPp as trunk and as PBX: early media, forks, late offers, CANCEL and ACK at odd moments, loops, fragments."""
 
 from __future__ import annotations
 
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,51 @@ def test_sip_3_a_cancel_of_a_call_that_is_up_changes_nothing(exchange: Exchange)
     assert item["outcome_reason"] == "complete"
     answers = re.findall(r"SIP/2\.0 200 OK\r?\n(?:.+\r?\n)*?CSeq: 1 INVITE", exchange.received("trunk"))
     assert len(answers) > 1
+
+
+def test_sip_2_of_two_telephones_that_answer_one_is_hung_up(exchange: Exchange) -> None:
+    """RFC 3261 13.2.2.4: the first 2xx of a fork wins; the other one gets ACK and BYE in its own dialog."""
+    item = exchange.play(ANNOUNCED, "patient_caller", "forking_desk")
+    assert item["outcome_reason"] == "complete"
+    assert [leg["peer"] for leg in item["legs"]] == ["trunk", "pbx"]
+
+
+def test_sip_6_a_trunk_that_leaves_the_offer_to_us(exchange: Exchange, mouths: tuple[Mouth, Mouth]) -> None:
+    """RFC 3264 4: our 200 offers, its ACK answers, in the INVITE and in a re-INVITE; the voice is whole throughout."""
+    caller, desk = mouths
+    said = g711.unmistakable(PCMA, 8.0, 3)
+    item = exchange.play(
+        ANNOUNCED, "late_offer_caller", "reoffered_desk",
+        caller={"SESSION": session(caller.port), "LATER_SESSION": session(caller.port, version=2)},
+        desk={"SESSION": session(desk.port), "LATER_SESSION": session(desk.port, version=2)},
+        meanwhile=lambda: caller.play(Script(3).speak(PCMA, said), caller.wait_heard()),
+    )  # fmt: skip
+    check_whole(exchange, item, said)
+
+
+def test_rfc_3261_14_1_a_change_that_is_refused_leaves_the_call_as_it_was(
+    exchange: Exchange, mouths: tuple[Mouth, Mouth]
+) -> None:
+    """The desk's 488 comes back to the trunk; both go on in the codec that they had."""
+    caller, desk = mouths
+    said = g711.unmistakable(PCMA, 8.0, 4)
+    item = exchange.play(
+        ANNOUNCED, "insisting_caller", "refusing_desk",
+        caller={"SESSION": session(caller.port, "8 0 101"), "MOVED_SESSION": session(caller.port, "0 101", version=2)},
+        desk={"SESSION": session(desk.port)},
+        meanwhile=lambda: caller.play(Script(4).speak(PCMA, said), caller.wait_heard()),
+    )  # fmt: skip
+    check_whole(exchange, item, said)
+    assert item["legs"][0]["codec"] == "PCMA"
+
+
+def check_whole(exchange: Exchange, item: dict[str, Any], said: bytes) -> None:
+    """Check that the caller's voice was kept in one piece, from the connection to the end of the call."""
+    assert item["outcome_reason"] == "complete"
+    _, left, _ = exchange.recorder.export(item["call_id"])
+    pieces = matches(np.array(left, np.int16), decoded(PCMA, said))
+    assert len(pieces) == 1, pieces
+    assert pieces[0].seconds > 2.0
 
 
 @pytest.mark.long
