@@ -92,7 +92,18 @@ class RecordedPeer:
                 self.invite = message
             elif message.method in _AUTOMATIC:
                 self._say(_plain_response(message, "200 OK"))
+        elif message.is_provisional and message.headers.get("RSeq") and message.contact is not None:
+            self._acknowledge_reliably(message)
         self.received.put_nowait(message)
+
+    def _acknowledge_reliably(self, response: Response) -> None:
+        """Send the PRACK of a reliable 18x (RFC 3262)."""
+        assert response.contact is not None
+        self.dialog.remote = response.headers.get("To") or ""
+        self.dialog.target = str(response.contact.uri)
+        self.dialog.number += 1
+        rack = f"{response.headers.get('RSeq')} {response.cseq}"
+        self._say(self._plain_request("PRACK", self.dialog.number, ("RAck", rack)))
 
     async def next(self, kind: str, *, within: float = 60.0) -> Any:
         """Return the next message of a method ("BYE") or a status ("200"), forgetting what came before it."""
@@ -117,6 +128,8 @@ class RecordedPeer:
     async def answered(self, ack: str = "") -> Response:
         """Wait for the recorder's 200 to our INVITE, and acknowledge it (`ack`: with that file)."""
         response: Response = await self.next("200")
+        while response.cseq.method == "PRACK":
+            response = await self.next("200")
         assert response.cseq.method == "INVITE"
         assert response.contact is not None
         self.dialog.remote = response.headers.get("To") or ""
@@ -153,7 +166,16 @@ class RecordedPeer:
         if self.at is not None:
             filled["contact"] = f"<sip:{request.uri.user}@{self.at.host}:{self.at.port}>"
         self.dialog.local = filled["to"]
+        if b" RTP/AVP 0" in request.body and b" RTP/AVP 8" not in request.body:  # nobody answers what was not offered
+            body = body.replace(b" RTP/AVP 8", b" RTP/AVP 0").replace(b"rtpmap:8 PCMA", b"rtpmap:0 PCMU")
         self._say(_filled(head, filled) + body)
+
+    def may_respond(self, name: str) -> bool:
+        """Return whether there is such a file, and its 100rel, if it needs that, was offered (RFC 3262 3)."""
+        if self.stack not in stacks(name):
+            return False
+        needed = parse_message(bytes_of(self.stack, name)).headers.words("Require")
+        return self.invite is not None and needed <= self.invite.headers.words("Supported")
 
     def refuse(self, request: Request, status: str) -> None:
         """Answer a request of the recorder with a response of no particular stack."""
@@ -193,7 +215,7 @@ class RecordedPeer:
         self.dialog.number += 1
         self._say(self._plain_request("BYE", self.dialog.number))
 
-    def _plain_request(self, method: str, number: int) -> bytes:
+    def _plain_request(self, method: str, number: int, *more: tuple[str, str]) -> bytes:
         self._branches += 1
         host = f"{self.address.host}:{self.address.port}"
         lines = [
@@ -204,6 +226,7 @@ class RecordedPeer:
             f"Call-ID: {self.dialog.call_id}",
             f"CSeq: {number} {method}",
             "Max-Forwards: 70",
+            *(f"{name}: {value}" for name, value in more),
             "Content-Length: 0",
         ]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
