@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from callrec.sip.events import Flow
 
 MOST_HOPS = 5
 """Redirections that one attempt may go through (RFC 3261 8.1.3.4 leaves the limit to us)."""
@@ -30,6 +34,11 @@ def moves_on(status: int, *, when_busy: bool = False) -> bool:
     return status not in _THE_CALLER_IS_WRONG
 
 
+def asks_next_host(status: int, *, silent: bool) -> bool:
+    """Return whether the next host of the same destination is tried: after silence or 503 only (RFC 3263 4.3)."""
+    return silent or status == 503
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One place to call."""
@@ -39,6 +48,8 @@ class Destination:
     """Redirections that led here; 0 is a place of the configuration."""
     put_off: bool = False
     """It was down when its turn came, and is tried last: calls fail open."""
+    target: Flow | None = None
+    """The one of its hosts that is called; None until its name is looked up (RFC 3263)."""
 
 
 class Destinations:
@@ -62,8 +73,19 @@ class Destinations:
         """Try a dead one after all others; False where it is its turn all the same."""
         if destination.put_off or not self._waiting:
             return False
-        self._waiting.append(Destination(destination.uri, destination.hops, put_off=True))
+        self._waiting.append(replace(destination, put_off=True))
         return True
+
+    def spread(self, destination: Destination, up: Sequence[Flow], down: Sequence[Flow] = ()) -> Destination:
+        """Return the first of the hosts of a destination; the others come next, those that are down after all else."""
+        first, *others = up
+        self._waiting.extendleft(replace(destination, target=target) for target in reversed(others))
+        self._waiting.extend(replace(destination, target=target, put_off=True) for target in down)
+        return replace(destination, target=first)
+
+    def settle(self, destination: Destination) -> None:
+        """Leave out the other hosts of a destination: one of them has spoken for all (RFC 3263 4.3)."""
+        self._waiting = deque(one for one in self._waiting if one.target is None or one.uri != destination.uri)
 
     def redirect(self, come_from: Destination, contacts: Iterable[tuple[float, str]]) -> int:
         """Try the contacts of a 3xx before what else is left, the highest q first; return how many are new.

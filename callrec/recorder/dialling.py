@@ -9,7 +9,7 @@ from dataclasses import replace
 from callrec.calls import commands as do
 from callrec.calls import inputs as given
 from callrec.calls.call import State
-from callrec.calls.destinations import Destination, Destinations
+from callrec.calls.destinations import Destination, Destinations, asks_next_host
 from callrec.errors import CallrecError, PeerError
 from callrec.identifiers import new_id
 from callrec.recorder import negotiation
@@ -60,7 +60,7 @@ async def _dial_again(tools: Tools, call: LiveCall, attempt: int, destination: D
 
 async def _dial_next(tools: Tools, call: LiveCall, attempt: int) -> None:
     """Call the next destination that can be found; one that is down is tried after all others (calls fail open)."""
-    status = 404
+    status = call.exchange.failure or 404
     while call.attempt == attempt and (destination := call.destinations.take()) is not None:
         call.trying = destination
         failed = await _dial_one(tools, call, attempt, destination)
@@ -78,10 +78,11 @@ async def _dial_one(tools: Tools, call: LiveCall, attempt: int, destination: Des
         log.warning("call %s: a redirection to somebody who is no peer is not followed", call.call_id)
         return 502
     try:
-        flow = await asyncio.wait_for(tools.driver.resolve(uri), RESOLVE_LIMIT_S)
-        if tools.driver.reachability.is_down(flow) and call.destinations.put_off(destination):
+        found = await find_host(tools, call.destinations, destination, uri)
+        if found is None:
             log.info("call %s: a destination that is down is tried last", call.call_id)
             return 503
+        call.trying, flow = found
         security = _security(tools, call, flow)
         await _move_port(tools, call, flow.remote.host)
     except SecurityError as error:
@@ -96,6 +97,39 @@ async def _dial_one(tools: Tools, call: LiveCall, attempt: int, destination: Des
         _invite(tools, call, uri, flow, security)
         tools.feed(call, given.Trying(more=call.destinations.more))
     return None
+
+
+async def find_host(
+    tools: Tools, destinations: Destinations, destination: Destination, uri: Uri
+) -> tuple[Destination, Flow] | None:
+    """Return the host of a destination whose turn it is, and the way there; None where it is down and tried last.
+
+    Raises:
+        CallrecError: where the URI cannot be called, or no listening place leads there.
+        OSError: where its name cannot be found.
+        TimeoutError: where that takes too long.
+    """
+    is_down = tools.driver.reachability.is_down
+    if (flow := destination.target) is not None:
+        return None if is_down(flow) and destinations.put_off(destination) else (destination, flow)
+    flows = await asyncio.wait_for(tools.driver.targets(uri), RESOLVE_LIMIT_S)
+    up = [flow for flow in flows if not is_down(flow)]
+    if not up:
+        if destinations.put_off(destination):
+            return None
+        up = list(flows)
+    found = destinations.spread(destination, up, [flow for flow in flows if flow not in up])
+    return found, up[0]
+
+
+def settle(tools: Tools, call: LiveCall, status: int, *, silent: bool = False) -> None:
+    """Leave the other hosts of a destination alone, unless this one was silent or said 503 (RFC 3263 4.3)."""
+    if call.trying is None or asks_next_host(status, silent=silent):
+        return
+    more = call.destinations.more
+    call.destinations.settle(call.trying)
+    if more and not call.destinations.more:
+        tools.feed(call, given.Trying(more=False))
 
 
 def is_peers(tools: Tools, uri: Uri) -> bool:

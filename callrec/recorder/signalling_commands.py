@@ -120,6 +120,9 @@ def cancel_destination(tools: Tools, call: LiveCall, _: do.CancelDestination) ->
     """Take our INVITE back; a 2xx that crosses is acknowledged and hung up by the endpoint."""
     if call.dialled and not call.destination.over:
         call.destination.over = True
+        if call.trying is not None and tools.driver.endpoint.has_replied(call.destination.sip_id):
+            call.destinations.settle(call.trying)  # it rang: its other hosts would ring the same people
+            call.exchange.failure = 480
         tools.driver.endpoint.hang_up(call.destination.sip_id, tools.now, headers=_reason(call.caller))
 
 

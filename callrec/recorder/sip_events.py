@@ -12,7 +12,7 @@ from callrec.calls.inputs import Side
 from callrec.catalogue.values import CallChange, Event
 from callrec.errors import PeerError
 from callrec.recorder import negotiation
-from callrec.recorder.dialling import follow
+from callrec.recorder.dialling import follow, settle
 from callrec.recorder.extensions import FLAG_FAX, FLAG_SESSION_EXPIRED, mark
 from callrec.recorder.in_dialog import on_in_dialog_request, on_replied
 from callrec.recorder.leg import Leg
@@ -153,6 +153,7 @@ def _answer_unusable(tools: Tools, call: LiveCall, *, another_codec: bool) -> No
     """Hang up a destination whose answer is of no use; one that answered in another codec may be asked again."""
     call.destination.over = True
     tools.driver.endpoint.hang_up(call.destination.sip_id, tools.now)
+    settle(tools, call, 488)
     another = another_codec and negotiation.another_codec(call.caller, call.codecs_refused)
     tools.feed(call, given.DestinationFailed(488, another_codec=another))
 
@@ -166,6 +167,7 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
     call.exchange.response = event.response
     status = event.response.status if event.response is not None else _STATUS_OF_SILENCE.get(event.cause, 500)
     call.exchange.failure = status
+    settle(tools, call, status, silent=event.response is None)
     if event.response is not None and follow(tools, call, event.response):
         tools.feed(call, given.Redirected())
         return

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 from callrec.calls import inputs as given
-from callrec.calls.destinations import Destinations, moves_on
+from callrec.calls.destinations import Destinations, asks_next_host, moves_on
 from callrec.calls.inputs import Side, TargetAnswered
 from callrec.errors import CallrecError, PeerError
 from callrec.identifiers import new_id
 from callrec.recorder import negotiation
 from callrec.recorder.arrival import Arrival
-from callrec.recorder.dialling import RESOLVE_LIMIT_S, headers_onward, is_peers
+from callrec.recorder.dialling import find_host, headers_onward, is_peers
 from callrec.recorder.joining import give_back, move
 from callrec.recorder.leg import Leg
 from callrec.recorder.live_call import LiveCall, LiveTransfer
@@ -77,9 +76,10 @@ async def _call_next(tools: Tools, call: LiveCall, transfer: LiveTransfer, statu
         transfer.trying = destination
         uri = Uri.parse(destination.uri)
         try:
-            flow = await asyncio.wait_for(tools.driver.resolve(uri), RESOLVE_LIMIT_S)
-            if tools.driver.reachability.is_down(flow) and transfer.destinations.put_off(destination):
+            found = await find_host(tools, transfer.destinations, destination, uri)
+            if found is None:
                 continue
+            transfer.trying, flow = found
             # Never in clear where it must not be, also where the transferor's own leg is (RTP-9).
             transfer.leg.security = Security.of(tools.driver.peers.match(flow.remote), flow, tools.random)
             await _open_port(tools, call, transfer, flow.remote.host)
@@ -232,6 +232,8 @@ def _on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
     assert transfer is not None, "internal error: nobody is transferred"
     transfer.leg.over = True
     status = event.response.status if event.response is not None else _STATUS_OF_SILENCE.get(event.cause, 500)
+    if transfer.trying is not None and not asks_next_host(status, silent=event.response is None):
+        transfer.destinations.settle(transfer.trying)
     _try_another(tools, call, transfer, status)
 
 

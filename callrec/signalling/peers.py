@@ -151,6 +151,14 @@ class Peers:
         await asyncio.gather(*(self._look_up_one(name, find, with_services=names[name]) for name in sorted(names)))
         self._remembered.clear()
 
+    def learn(self, name: str, addresses: Iterable[str]) -> None:
+        """Take where a name has just been found, until the next look-up; a name that is no peer's says nothing."""
+        if (name, None) in self._names:
+            known = self._named.get(name, frozenset())
+            self._named[name] = known | {ip_address(address) for address in addresses}
+            if self._named[name] != known:
+                self._remembered.clear()
+
     async def _look_up_one(self, name: str, find: FindHosts, *, with_services: bool) -> None:
         try:
             found = await find(name, with_services=with_services)

@@ -147,6 +147,7 @@ class Routes:
         if not uri.is_sip or not uri.host:
             raise OperatorError(f"found a destination with scheme {uri.scheme!r}, expected sip:user@host")
         found = await self.locator.places(uri, self._open_transports(uri))
+        self.peers.learn(target_of(uri).lower(), (place.address for place in found))
         asked: SipTransport = "udp"
         flows: list[Flow] = []
         for place in found:

@@ -204,3 +204,90 @@ async def test_not_10_a_302_to_an_outside_party_plays_it_the_notice_first() -> N
     await house.settle(6.0)
     assert house.call.machine.is_recording
     await hang_up(house, talk, "complete")
+
+
+NAME = "pbx.example.test"
+
+
+def house_with_name(*more: str, rule: str = "inbound") -> HallHouse:
+    """Return a house whose first destination is a name with two hosts."""
+    house = house_with(f"sip:100@{NAME}", *more, rule=rule)
+    house.driver.names[NAME] = [PBX, OTHER_PBX]
+    return house
+
+
+@pytest.mark.parametrize("rule", ["inbound", ""])
+@virtual
+async def test_sip_13_a_host_that_says_503_leaves_the_call_to_the_next_one(rule: str) -> None:
+    """RFC 3263 4.3: the same Request-URI goes to the next host of the name; it is one call."""
+    house = house_with_name(rule=rule)
+    talk = await hear_notice(house) if rule else Talk(house.dial())
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.reject(talk.inside, 503, house.now)
+    await second_takes_it(house, talk)
+    assert called(house) == [f"sip:100@{NAME}"]
+    await hang_up(house, talk, "complete" if rule else "no_capture_rule")
+
+
+@virtual
+async def test_sip_13_a_silent_host_costs_four_seconds_once_and_then_nothing() -> None:
+    """RFC 3263 4.3: nobody waits 32 s while another host could take the call; then the silent one is asked last."""
+    house = house_with_name(rule="")
+    house.wire.fate = lambda _message, flow: [] if PBX in (flow.remote.host, flow.local.host) else [0.01]
+    talk, begun = Talk(house.dial()), house.now
+    await reach_pbx(house, talk, pbx=house.other_pbx)
+    assert house.now - begun == pytest.approx(4, abs=1)
+    await house.settle(40)
+    second, begun = Talk(house.dial()), house.now
+    await reach_pbx(house, second, pbx=house.other_pbx)
+    assert house.now - begun < 1, "it is known to be down"
+
+
+@pytest.mark.parametrize("status", [480, 486, 404, 500, 408])
+@virtual
+async def test_sip_13_what_one_host_says_counts_for_all(status: int) -> None:
+    """RFC 3263 4.3: any final answer but 503 is that of the destination; nobody else of it is called."""
+    house = house_with_name(rule="")
+    talk = Talk(house.dial())
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.reject(talk.inside, status, house.now)
+    failed = await house.trunk.await_event(sip.Failed)
+    assert failed.response is not None
+    assert failed.response.status == status, "the caller hears what was said"
+    assert not house.wire.sent_at(Address(OTHER_PBX, 5060), "100")
+
+
+@virtual
+async def test_sip_13_what_one_host_says_leads_to_the_next_destination() -> None:
+    """FAIL-2: the list of the route goes on; the other host of the first destination is not called."""
+    house = house_with_name(f"sip:300@{OTHER_PBX}")
+    talk = await reach_pbx(house)
+    house.pbx.endpoint.reject(talk.inside, 480, house.now)
+    await second_takes_it(house, talk)
+    assert called(house) == [f"sip:100@{NAME}", f"sip:300@{OTHER_PBX}"]
+    await hang_up(house, talk, "complete")
+
+
+@virtual
+async def test_sip_13_a_host_that_rang_in_vain_has_spoken_for_all() -> None:
+    """The people behind a name were rung for `answer_timeout`: its other host would ring the same ones."""
+    house = house_with_name(rule="")
+    talk = Talk(house.dial())
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.ring(talk.inside, house.now)
+    await house.pbx.await_event(sip.Cancelled)
+    failed = await house.trunk.await_event(sip.Failed)
+    assert failed.response is not None
+    assert failed.response.status == 480
+    assert not house.wire.sent_at(Address(OTHER_PBX, 5060), "100")
+
+
+@virtual
+async def test_sip_13_where_all_hosts_are_dead_the_next_destination_is_called() -> None:
+    """FAIL-2: each host had its 4 s, and the call goes on to the list."""
+    house = house_with_name(f"sip:300@{PBX}:5070")
+    house.driver.names[NAME] = ["127.0.0.21", OTHER_PBX]
+    house.wire.fate = lambda _message, flow: [0.01] if TRUNK in (flow.remote.host, flow.local.host) else []
+    await hear_notice(house)
+    await house.settle(15)
+    assert called(house) == [f"sip:100@{NAME}", f"sip:300@{PBX}:5070"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -94,6 +94,8 @@ class JoinedDriver(Driver):
         self._transports.add_datagrams(self.address, self)
         self.resolving: Callable[[Uri], float] = lambda _uri: 0.0
         """Seconds that finding a destination takes; it may raise what a look-up raises."""
+        self.names: dict[str, Sequence[str]] = {}
+        """Hosts of names, as DNS would have them in their order."""
         wire.join(self)
 
     def send(self, data: bytes, flow: Flow) -> None:
@@ -104,10 +106,13 @@ class JoinedDriver(Driver):
         self._receive(data, flow)
         self.flush()
 
-    async def resolve(self, uri: Uri) -> Flow:
+    async def targets(self, uri: Uri) -> tuple[Flow, ...]:
         if delay := self.resolving(uri):
             await asyncio.sleep(delay)
-        return await super().resolve(uri)
+        if hosts := self.names.get(uri.host):
+            flows = [Flow("udp", self.address, Address(host, 5060)) for host in hosts]
+            return tuple(sorted(flows, key=self.reachability.is_down))
+        return await super().targets(uri)
 
     def route_local(self, host: str) -> str:
         return "127.0.1.2" if host == "127.0.0.9" else self.address.host
