@@ -16,6 +16,7 @@ from tests.rtp.test_dtmf import nothing, tone
 from tests.support.exchange import ANNOUNCED, Exchange, session
 from tests.support.listening import Match, Samples, decoded, matches
 from tests.support.mouth import Mouth, Script
+from tests.support.processes import wait_until
 from tests.support.recorder import PBX, TRUNK
 from tests.support.traces import find_traces
 
@@ -79,6 +80,31 @@ def test_rtp_2_3_4_packet_times_pauses_and_sources_change_and_the_time_line_keep
     assert answer in caller.audio(PCMA), "the caller hears every packet, in its order"
     assert said[24 * 800 :] in desk.audio(PCMA)
     assert {packet.payload_type for packet in caller.heard} >= {PCMA, CN}
+
+
+def test_rtp_8_a_report_proves_the_notice_and_tells_what_a_party_did_not_hear(
+    exchange: Exchange, mouths: tuple[Mouth, Mouth]
+) -> None:
+    """NOT-13, RFC 3550 6.4: the caller's report makes the proof grade A, the desk's loss stands in `show`."""
+    caller, desk = mouths
+    said = voice(8.0, 13)
+
+    def report() -> None:
+        converse(mouths, Script(13).speak(PCMA, said), Script(14).speak(PCMA, said[:4000]))
+        wait_until(lambda: len(desk.heard) > 40, "the desk hears the caller")
+        caller.report()
+        desk.report(lost=10)
+
+    item = exchange.play(
+        ANNOUNCED, "patient_caller", "plain_desk", meanwhile=report,
+        caller={"SESSION": session(caller.port)}, desk={"SESSION": session(desk.port)},
+    )  # fmt: skip
+    shown = exchange.recorder.must("show", item["call_id"], "--json").json
+    assert (shown["notice"]["completed"], shown["notice"]["grade"]) == (True, "A")
+    outside, inside = (leg["quality"]["reported"] for leg in shown["legs"])
+    assert outside["packets_lost"] == 0
+    assert inside["packets_lost"] == 10
+    assert inside["mos"] < outside["mos"]
 
 
 def in_the_voice(digits: str) -> bytes:

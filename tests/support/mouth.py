@@ -114,6 +114,8 @@ class Heard:
     payload_type: int
     payload: bytes
     source: Address
+    ssrc: int
+    sequence: int
 
 
 @dataclass
@@ -160,6 +162,22 @@ class Mouth:
         self._threads.append(thread)
         thread.start()
 
+    def report(self, lost: int = 0) -> None:
+        """Send a receiver report about what was heard last, on the ports above RTP's (RFC 3550 6.4.2, 6.5).
+
+        Args:
+            lost: how many packets are told as lost, and that a quarter of the last ones were if there are any.
+        """
+        last = self.heard[-1]
+        block = struct.pack("!II", last.ssrc, (64 << 24 if lost else 0) | lost) + struct.pack(
+            "!IIII", last.sequence, 0, 0, 0
+        )
+        report = struct.pack("!BBHI", 0x81, 201, 7, 1) + block
+        description = struct.pack("!BBHI", 0x81, 202, 3, 1) + bytes([1, 5]) + b"mouth" + b"\0"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as reporting:
+            reporting.bind((self.host, self.port + 1))
+            reporting.sendto(report + description, (last.source[0], last.source[1] + 1))
+
     def hush(self) -> None:
         """End what is being played."""
         self._hushed.set()
@@ -179,4 +197,6 @@ class Mouth:
             except OSError:  # nothing came, or the other end has closed its port
                 continue
             if len(data) >= _HEADER.size:
-                self.heard.append(Heard(time.monotonic(), data[1] & 0x7F, data[_HEADER.size :], source))
+                _, second, sequence, _, ssrc = _HEADER.unpack_from(data)
+                heard = Heard(time.monotonic(), second & 0x7F, data[_HEADER.size :], source, ssrc, sequence)
+                self.heard.append(heard)
