@@ -171,6 +171,7 @@ class Service:
             DriverSettings(
                 [str(place) for place in settings.sip.listen],
                 advertise=settings.sip.advertise,
+                dns_servers=[(server.host, server.port) for server in settings.sip.dns_servers],
                 supported=SUPPORTED,
                 session_timer=session_timer_of(settings),
                 spares=spares(settings),

@@ -17,6 +17,7 @@ from callrec.settings.types import (
     Digits,
     Duration,
     HostName,
+    NameServer,
     NumberPattern,
     Place,
     Seconds,
@@ -41,6 +42,11 @@ class Sip(Section):
     )
     advertise: AddressOrEmpty = Field(
         default="", description="Address written in Via and Contact; empty means that of the route to the peer."
+    )
+    dns_servers: tuple[NameServer, ...] = Field(
+        default=(),
+        description="DNS servers asked for the names of peers, destinations and registrars, the first that answers; "
+        "empty means those of /etc/resolv.conf.",
     )
     tls_certificate_file: OptionalFile = Field(
         default=None, description="Certificate of this recorder and those above it, PEM; needed for tls://."

@@ -15,6 +15,7 @@ from callrec.settings.values import (
     BrokerUrl,
     ByteSize,
     CalendarPeriod,
+    DnsServer,
     Listen,
     PeerAddress,
     read_duration,
@@ -132,6 +133,7 @@ Period = Annotated[CalendarPeriod, _read(CalendarPeriod.read, CalendarPeriod), F
 Ports = Annotated[range, _read(read_port_range, range), Field(title="ports")]
 Place = Annotated[Listen, _read(Listen.read, Listen), Field(title="listening place")]
 Source = Annotated[PeerAddress, _read(PeerAddress.read, PeerAddress), Field(title="host, host:port or CIDR")]
+NameServer = Annotated[DnsServer, _read(DnsServer.read, DnsServer), Field(title="IP address, with or without port")]
 HostName = Annotated[str, _read(read_host_name, str), Field(title="host name")]
 Broker = Annotated[BrokerUrl | None, _read(_read_optional_broker, BrokerUrl), Field(title="URL")]
 Destinations = Annotated[tuple[str, ...], BeforeValidator(_read_some_uris), Field(title="SIP URI or a list of them")]

@@ -233,6 +233,30 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsServer:
+    """A server that is asked for names."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def read(cls, text: str) -> DnsServer:
+        """Return the server that text such as `192.0.2.53`, `192.0.2.53:5353` or `[2001:db8::53]:53` names.
+
+        Raises:
+            ValueError: if the text names none.
+        """
+        host, port = split_host_port(text)
+        if not _is_ip_address(host):
+            raise ValueError("an IP address, with or without a port, such as 192.0.2.53")
+        return cls(host, 53 if port is None else port)
+
+    def __str__(self) -> str:
+        """Return the server as an operator writes it."""
+        return bracketed(self.host) if self.port == 53 else f"{bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
 class PeerAddress:
     """Where a peer speaks from: a network (one address is a network of one), or a name that has to be looked up."""
 

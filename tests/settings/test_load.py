@@ -113,6 +113,8 @@ def test_a_file_that_is_no_file_or_no_text_is_told_in_one_line(tmp_path: Path) -
             "[sip]\nlisten = 'udp://0.0.0.0:5060'",
             'callrec.toml:2: sip.listen: found "udp://0.0.0.0:5060", expected an array',
         ),
+        ("[sip]\ndns_servers = ['ns.example']", "sip.dns_servers[0]"),
+        ("[sip]\ndns_servers = ['192.0.2.53:70000']", "expected a port between 1 and 65535"),
         ("[sip]\nlisten = []", "callrec.toml:2: sip.listen: found nothing, expected at least 1"),
         (
             "[sip]\nlisten = [\n 'udp://127.0.0.1:5060',\n 'sctp://127.0.0.1:5060']",
