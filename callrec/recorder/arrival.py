@@ -15,6 +15,9 @@ from callrec.sip.message import Request
 from callrec.sip.name_address import NameAddress
 from callrec.sip.uri import Uri
 
+_NOBODY = NameAddress("Anonymous", Uri.parse("sip:anonymous@anonymous.invalid"))
+"""RFC 3323 4.1.1.3."""
+
 
 def profile_of(peer: Peer, country: str) -> PeerProfile:
     """Return what calling line identification has to know about a peer."""
@@ -144,6 +147,16 @@ class Arrival:
         calling = self.calling
         theirs = (calling.presentation_number, calling.network_number, calling.asserted_in_memory)
         return next((number.e164 for number in theirs if number is not None and number.e164), None)
+
+    def shown_to(self, peer: Peer | None) -> NameAddress:
+        """Return the From of an INVITE to a peer: the caller's own, or nobody's where it stays in the trust domain.
+
+        A withheld number that a trunk gives in From beside `Privacy: id` is for those alone whom it may trust with it
+        (SIP-14, CLI-13). A trunk gets it all the same: carriers refuse calls without a number.
+        """
+        trusted = peer is not None and peer.trusted_identity
+        ours = self.inbound and (peer is None or peer.role is PeerRole.PBX)
+        return _NOBODY if self.calling.withheld and ours and not trusted else self.request.from_
 
     @property
     def inbound(self) -> bool:

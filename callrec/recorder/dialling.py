@@ -164,7 +164,7 @@ def _invite(tools: Tools, call: LiveCall, uri: Uri, flow: Flow, security: Securi
         flow=flow,
         request_uri=uri,
         to=NameAddress("", _to_uri(call, uri)),
-        from_=call.arrival.request.from_,
+        from_=call.arrival.shown_to(leg.peer),
         call_id=tools.tracing.name_leg(call.call_id) if tools.tracing is not None else None,
         session=_offer_for_destination(call),
         headers=(

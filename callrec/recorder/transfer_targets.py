@@ -131,19 +131,14 @@ def _invite(tools: Tools, call: LiveCall, transfer: LiveTransfer, uri: Uri, flow
         flow=flow,
         request_uri=uri,
         to=NameAddress("", uri),
-        from_=_identity_of(call, transfer.side.other),
+        # The new party sees who is put through to it.
+        from_=call.arrival.shown_to(leg.peer) if transfer.side is Side.DESTINATION else call.arrival.request.to,
         call_id=tools.tracing.name_leg(call.call_id) if tools.tracing is not None else None,
         session=negotiation.single_codec_offer(stays, leg),
         headers=(*_headers(call, transfer.side.other, trusted=trusted), *transfer.headers),
     )
     tools.driver.endpoint.dial(invite, tools.now)
     tools.driver.flush()
-
-
-def _identity_of(call: LiveCall, stays: Side) -> NameAddress:
-    """Return whom the new party sees: the party that is put through to it."""
-    request = call.arrival.request
-    return request.from_ if stays is Side.CALLER else request.to
 
 
 def _headers(call: LiveCall, stays: Side, *, trusted: bool) -> tuple[Header, ...]:

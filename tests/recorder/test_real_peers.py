@@ -197,21 +197,36 @@ async def test_sip_9_a_trunks_refer_is_refused_and_the_call_goes_on() -> None:
     await finish(house, "complete")
 
 
+@pytest.mark.parametrize("name", ["invite-withheld", "invite-withheld-from"])
 @virtual
-async def test_sip_14_a_withheld_number_stays_here_where_the_pbx_is_not_trusted() -> None:
-    """RFC 3325 7, CLI-13: `Privacy: id;critical` of a UK carrier."""
+async def test_sip_14_a_withheld_number_stays_here_where_the_pbx_is_not_trusted(name: str) -> None:
+    """RFC 3325 7, CLI-13: `Privacy: id` of a UK carrier, whose From may be anonymous or not."""
     stranger = {**TABLES["peer"][1], "trusted_identity": False}
     house, peer = outside_house("uk-nsn", pbx=stranger)
-    peer.call("invite-withheld")
+    peer.call(name)
     await peer.answered()
     incoming = await house.pbx.await_event(sip.IncomingCall)
     assert b"1632960999" not in incoming.request.serialize()
-    assert incoming.request.headers.get("Privacy") == "id;critical"
+    assert incoming.request.from_.uri.host == "anonymous.invalid"
+    assert (incoming.request.headers.get("Privacy") or "").startswith("id")
     house.pbx.endpoint.reject(incoming.leg, 486, house.now)
     await peer.next("BYE")
     row = await finish(house, "busy")
     assert row.new.withheld
     assert "1632960999" not in repr(row.new)
+
+
+@virtual
+async def test_sip_14_a_trusted_pbx_is_told_a_withheld_number_as_it_came() -> None:
+    """SIP-14: inside the trust domain From, P-Asserted-Identity and Privacy pass unchanged."""
+    house, peer = outside_house("uk-nsn")
+    peer.call("invite-withheld-from")
+    await peer.answered()
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    assert incoming.request.from_.uri.user == "1632960999"
+    house.pbx.endpoint.reject(incoming.leg, 486, house.now)
+    await peer.next("BYE")
+    await finish(house, "busy")
 
 
 @pytest.mark.parametrize("stack", sorted({name.partition("/")[0] for name in CALLS} - {"cucm"}))
