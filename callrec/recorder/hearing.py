@@ -90,6 +90,10 @@ def _silent_s(leg: Leg) -> float:
 
 def _look_for_one_way(call: LiveCall, caller_s: float, destination_s: float) -> None:
     """Begin or end the alarm of RTP-10; that both are silent is another matter, and that one is not heard yet too."""
+    if call.unheard is not None and not (call.unheard is call.caller or call.unheard is call.destination):
+        replaced, call.unheard = call.unheard, None  # a transfer put somebody else in its place, who is judged anew
+        log.info("call %s: who was not heard of %s has left", call.call_id, _NAMES[_side(call, replaced)])
+        _tell(call, replaced, over=True)
     shorter, longer = sorted((caller_s, destination_s))
     silent = call.caller if caller_s == longer else call.destination
     if call.unheard is None and longer >= _ALARM_AFTER_S and shorter < _SPEAKS_S:
@@ -107,7 +111,7 @@ _NAMES = {"outside": "the outside party", "ours": "our side"}
 
 
 def _side(call: LiveCall, leg: Leg) -> str:
-    return "outside" if leg is call.outside else "ours"
+    return "outside" if leg.side is call.outside.side else "ours"
 
 
 def _tell(call: LiveCall, leg: Leg, *, over: bool) -> None:

@@ -12,8 +12,9 @@ from callrec.recorder.hearing import FLAG_ONE_WAY_AUDIO
 from callrec.recorder.leg_quality import quality_item
 from callrec.recorder.rows import merged
 from callrec.sip import events as sip
-from tests.support.hall_house import PBX, HallHouse, sdp
+from tests.support.hall_house import OTHER_PBX, PBX, HallHouse, sdp
 from tests.support.stories import connect
+from tests.support.transfers import Transferor, colleague_takes_it
 from tests.support.virtual_time import virtual
 
 ONE_WAY = "call/one_way_audio"
@@ -54,6 +55,28 @@ async def test_one_way_audio_is_told_within_ten_seconds_and_taken_back(caplog: p
     await house.check("complete")
     final = house.item().end.final
     assert (final.add_flags, final.drop_flags) == ((), (FLAG_ONE_WAY_AUDIO,))
+
+
+@virtual
+async def test_the_alarm_ends_with_the_party_that_a_transfer_replaced() -> None:
+    """RTP-10: who was not heard has left; the new party is judged by its own voice."""
+    house = HallHouse()
+    talk = await connect(house)
+    first = house.call.destination
+    await pass_seconds(house, 12, caller_speaks=True, destination_speaks=False)
+    assert house.call.unheard is first
+    await Transferor(house, talk).refer(f"<sip:202@{OTHER_PBX}>")
+    await colleague_takes_it(house)
+    assert house.call.destination is not first
+    await pass_seconds(house, 2, caller_speaks=True, destination_speaks=True)
+    assert house.call.unheard is None
+    assert house.item().events.count(ONE_WAY) == 2
+    await pass_seconds(house, 12, caller_speaks=True, destination_speaks=False)
+    assert house.call.unheard is house.call.destination, "another alarm, of the new party"
+    await pass_seconds(house, 1, caller_speaks=True, destination_speaks=True)
+    house.trunk.endpoint.hang_up(talk.outside, house.now)
+    await house.check("complete")
+    assert FLAG_ONE_WAY_AUDIO not in house.item().end.final.add_flags
 
 
 @virtual
