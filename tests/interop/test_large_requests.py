@@ -1,4 +1,4 @@
-"""SIP-13, RFC 3261 18.1.1: a desk gets a large INVITE by TCP, one without TCP gets it by UDP; SIPp is trunk and PBX."""
+"""SIP-13, RFC 3261 18.1.1: a desk gets a large INVITE by TCP, one without TCP gets it by UDP; SIPp and baresip."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from demonstration.telephony import g711
+from tests.support.baresip import Baresip, Set
 from tests.support.listening import decoded, matches
 from tests.support.ports import free_port
 from tests.support.processes import wait_until
@@ -20,7 +21,7 @@ from tests.support.sipp import Sipp, SippRun
 
 pytestmark = pytest.mark.peer
 
-WITHOUT_TCP = "02079460666"
+WITHOUT_TCP, TELEPHONE = "02079460666", "02079460777"
 TALK_MS = 3500
 LEAST_S = 0.5
 TOKEN = "      X-Token: " + "t" * 1400 + "\n      Content-Type: application/sdp\n      Content-Length: [len]\n"
@@ -33,11 +34,20 @@ def _desk_without_tcp() -> int:
     return free_port(PBX)
 
 
+@pytest.fixture(name="telephone", scope="module")
+def _telephone() -> int:
+    return free_port(PBX)
+
+
 @pytest.fixture(name="recorder", scope="module")
-def _recorder(desk_without_tcp: int) -> Iterator[Recorder]:
-    route = f'[[route]]\ncalled = "{WITHOUT_TCP}"\nrule = "inbound"\ndestination = "sip:{PBX}:{desk_without_tcp}"\n'
-    with Recorder(Plan(pbx_port=free_port(PBX), first_routes=route)) as recorder:
+def _recorder(desk_without_tcp: int, telephone: int) -> Iterator[Recorder]:
+    routes = route(WITHOUT_TCP, desk_without_tcp) + route(TELEPHONE, telephone)
+    with Recorder(Plan(pbx_port=free_port(PBX), first_routes=routes)) as recorder:
         yield recorder
+
+
+def route(number: str, port: int) -> str:
+    return f'[[route]]\ncalled = "{number}"\nrule = "inbound"\ndestination = "sip:{PBX}:{port}"\n'
 
 
 def party(name: str, folder: Path, *words: tuple[str, str], to: Recorder | None = None, **run: Any) -> Sipp:
@@ -97,4 +107,26 @@ def test_a_desk_without_tcp_gets_it_by_udp(recorder: Recorder, desk_without_tcp:
     )
     check_recorded(recorder, "07700900073", calls=2)
     assert recorder.log.read_text().count(f"{PBX}:{desk_without_tcp} takes no TCP") == 1
-    assert json.loads(recorder.run("status", "--json").out)["signalling"]["endpoint_fell_back"] == 1
+    assert counted(recorder)["endpoint_fell_back"] == 1
+
+
+def test_a_telephone_takes_a_large_invite_by_tcp_and_hears_the_end_of_the_call(
+    recorder: Recorder, telephone: int, tmp_path: Path
+) -> None:
+    """baresip answers by the connection, and gets ACK and BYE by the way that its own Contact names."""
+    before = counted(recorder)
+    desk = Set(TELEPHONE, (PBX, telephone), 1000, "PCMA/8000/1")
+    with Baresip(desk, tmp_path / "telephone") as answering:
+        play(caller(recorder, tmp_path / "caller", "07700900074", large=True, service=TELEPHONE))
+        assert "sipsess connect via TCP" in answering.program.output
+        wait_until(lambda: "terminated (duration" in answering.program.output, "the telephone has hung up")
+    wait_until(lambda: [one["in_progress"] for one in recorder.find("07700900074")] == [False], "the call is over")
+    (item,) = recorder.find("07700900074")
+    assert (item["outcome"], item["outcome_reason"]) == ("recorded", "complete"), recorder.tail()
+    after = counted(recorder)
+    assert after["endpoint_large"] == before["endpoint_large"] + 1
+    assert after["endpoint_fell_back"] == before["endpoint_fell_back"]
+
+
+def counted(recorder: Recorder) -> dict[str, int]:
+    return dict(json.loads(recorder.run("status", "--json").out)["signalling"])
