@@ -20,9 +20,9 @@ def configured() -> Iterator[Recorder]:
 
 @pytest.fixture
 def installation() -> Iterator[Recorder]:
-    """Return an installation that was set up and not started."""
+    """Return an installation that was set up and not started; its first start makes the catalogue."""
     recorder = Recorder(Plan())
-    yield recorder.set_up()
+    yield recorder.set_up(afresh=True)
     recorder.close()
 
 
@@ -114,7 +114,7 @@ def test_a_new_key_is_never_made_over_an_old_store(installation: Recorder) -> No
 
 def test_a_wrong_key_records_nothing_and_says_so(installation: Recorder) -> None:
     """With another installation's master key the recorder runs, `status` exits 1 with keys_unavailable."""
-    other = Recorder(Plan()).set_up()
+    other = Recorder(Plan()).set_up(afresh=True)
     key = installation.directory / "secrets" / "master-key"
     key.chmod(0o600)
     key.write_bytes((other.directory / "secrets" / "master-key").read_bytes())

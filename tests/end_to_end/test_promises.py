@@ -106,7 +106,7 @@ def test_a_certificate_is_verified_without_the_recorder(house: House) -> None:
     certificate.write_text(json.dumps(document))
     other = Recorder(house.plan)
     try:
-        other.set_up().must("keys", "public", "--to", str(key))
+        other.set_up(afresh=True).must("keys", "public", "--to", str(key))
     finally:
         other.close()
     assert recorder.run(*words, str(certificate)).code == 7
