@@ -66,4 +66,5 @@ def unmistakable(payload_type: int, seconds: float, seed: int) -> bytes:
     """
     table = decoding_table(payload_type)
     loud = bytes(code for code in range(256) if 200 < abs(table[code]) < 12000)
-    return bytes(random.Random(seed).choices(loud, k=int(seconds * 8000)))
+    noise = random.Random(seed).randbytes(int(seconds * 8000))
+    return noise.translate(bytes(loud[byte % len(loud)] for byte in range(256)))
