@@ -1,4 +1,4 @@
-"""What the doctor looks at of the network: peers, RTP on this machine, addresses, names and certificates.
+"""What the doctor looks at of the network: peers, RTP on this machine, addresses and certificates.
 
 Nothing here needs a running recorder. Only configured peers and destinations are asked.
 """
@@ -14,13 +14,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from callrec.console.findings import Finding, Patient
-from callrec.console.peer_questions import ask_all, destinations, places
+from callrec.console.name_checks import name_findings
+from callrec.console.peer_questions import ask_all, places
 from callrec.errors import OperatorError
 from callrec.rtp import RtpPacket
 from callrec.signalling import TlsFiles
 from callrec.signalling.certificates import expires_at
 from callrec.signalling.sockets import family_of, route_local
-from callrec.sip.dialog import is_literal
 
 if TYPE_CHECKING:
     from callrec.settings import Settings
@@ -131,21 +131,6 @@ def address_findings(patient: Patient) -> Iterator[Finding]:
         else:
             told = settings.sip.advertise or ours
             yield Finding("addresses", "ok", f"{peer.name} is told {told}; packets to it leave by {ours}")
-
-
-def name_findings(patient: Patient) -> Iterator[Finding]:
-    """Look up every name of the configuration that calls depend on."""
-    settings = patient.settings
-    names = {address.name for peer in settings.peer for address in peer.addresses if address.name}
-    names |= {uri.host for uri in destinations(settings)}
-    for name in sorted(name for name in names if name and not is_literal(name)):
-        try:
-            found = {str(answer[4][0]) for answer in socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)}
-        except OSError as error:
-            mend = f"getent ahosts {name}   # mend DNS, or write the address"
-            yield Finding("names", "failed", f"{name} is not found ({error.strerror})", mend)
-        else:
-            yield Finding("names", "ok", f"{name} is {', '.join(sorted(found))}")
 
 
 def certificate_findings(patient: Patient) -> Iterator[Finding]:

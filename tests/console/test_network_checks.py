@@ -18,10 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from callrec.console import network_checks
 from callrec.console.findings import Finding, Patient
+from callrec.console.name_checks import name_findings
 from callrec.console.network_checks import (
     address_findings,
     certificate_findings,
-    name_findings,
     peer_findings,
     rtp_findings,
 )
@@ -29,6 +29,7 @@ from callrec.settings import load
 from callrec.signalling import TlsFiles
 from callrec.signalling.certificates import Credentials
 from tests.support.authority import Authority
+from tests.support.name_server import HOST, NameServer
 
 ADVERTISED = '[sip]\nadvertise = "198.51.100.7"\n[rtp]\nadvertise = "198.51.100.7"\n'
 
@@ -180,9 +181,18 @@ def test_rtp_sent_to_ourselves_arrives(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_found_fails(tmp_path: Path) -> None:
-    """Calls depend on it."""
-    found = list(name_findings(patient(tmp_path, pbx("127.0.0.1", "pbx.invalid", destination="sip:localhost:5062"))))
-    assert [(one.state, one.found.split()[0]) for one in found] == [("ok", "localhost"), ("failed", "pbx.invalid")]
+    """Calls depend on it; each is looked up as the recorder does it, SRV records included (RFC 3263)."""
+    records = [
+        "host-record=one.example.test,192.0.2.1",
+        "srv-host=_sip._udp.pbx.example.test,one.example.test,5070,1,0",
+    ]
+    with NameServer(records, tmp_path / "dns") as server:
+        asked = f'[sip]\ndns_servers = ["{HOST}:{server.port}"]\n'
+        config = asked + pbx("127.0.0.1", "gone.example.test", destination="sip:pbx.example.test")
+        gone, there = name_findings(patient(tmp_path, config))
+    assert (gone.state, gone.found.split()[0], bool(gone.mend)) == ("failed", "gone.example.test", True)
+    assert there.state == "ok"
+    assert there.found.startswith("pbx.example.test is udp 192.0.2.1:5070 (SRV), found after ")
 
 
 @pytest.mark.parametrize(
