@@ -92,6 +92,7 @@ def test_sip_6_a_trunk_that_leaves_the_offer_to_us(exchange: Exchange, mouths: t
     check_whole(exchange, item, said)
 
 
+@pytest.mark.long
 def test_rfc_3261_14_1_a_change_that_is_refused_leaves_the_call_as_it_was(
     exchange: Exchange, mouths: tuple[Mouth, Mouth]
 ) -> None:

@@ -114,8 +114,7 @@ class Exchange:
             for party in parties:
                 stack.enter_context(party.start())
             meanwhile()
-            trunk.finish()
-            for party in parties:
+            for party in reversed(parties):
                 party.finish()
         if desk_scenario is not None:
             self.check_hidden()
@@ -142,9 +141,9 @@ class Exchange:
         return Sipp(made, self.place / name, None if "port" in run and not asks else self.recorder.sip)
 
     def wait_told(self, name: str, what: str, timeout: float = 10.0) -> str:
-        """Wait until a scenario has said something by `exec command="... TELL_what"`; return what it wrote."""
+        """Wait until a scenario has said something by `exec command="echo words > TELL_what"`; return the words."""
         file = self.place / f"{name}-{what}"
-        wait_until(file.exists, f"the {name} of SIPp comes to {what}", timeout)
+        wait_until(lambda: file.exists() and file.read_text() != "", f"the {name} of SIPp comes to {what}", timeout)
         return file.read_text().strip()
 
     def received(self, name: str) -> str:
