@@ -16,6 +16,7 @@ from callrec.console.backup_checks import backup_findings
 from callrec.console.findings import Finding, Patient, State, Status
 from callrec.console.keyring import CATALOGUE, KEYRING, open_keyring
 from callrec.console.network_checks import NETWORK_CHECKS
+from callrec.console.registration_checks import registration_findings, registration_problem
 from callrec.errors import CallrecError
 from callrec.settings import Transport
 
@@ -186,7 +187,10 @@ def _recorder(patient: Patient) -> Iterator[Finding]:
         yield Finding("recorder", "warning", found, "systemctl start callrec   # or callrec run")
         return
     problems = patient.status.get("problems") or ()
+    told = {registration_problem(patient, peer.name) for peer in patient.settings.peer}  # each with its own command
     for problem in problems:
+        if problem["text"] in told:
+            continue
         found = f"{problem['code']}: {problem['text']}"
         yield Finding("recorder", "failed", found, f"callrec --config {patient.config} status")
     if not problems:
@@ -222,6 +226,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     _rtp_ports,
     _descriptors,
     *NETWORK_CHECKS,
+    registration_findings,
     _broker,
     _clock,
     backup_findings,
