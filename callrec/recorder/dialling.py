@@ -123,8 +123,11 @@ async def find_host(
 
 
 def settle(tools: Tools, call: LiveCall, status: int, *, silent: bool = False) -> None:
-    """Leave the other hosts of a destination alone, unless this one was silent or said 503 (RFC 3263 4.3)."""
-    if call.trying is None or asks_next_host(status, silent=silent):
+    """Leave the other hosts of a destination alone, unless this one was silent or said 503 (RFC 3263 4.3).
+
+    An emergency call may try them whatever was said: every way out counts (FAIL-1).
+    """
+    if call.trying is None or call.arrival.emergency or asks_next_host(status, silent=silent):
         return
     more = call.destinations.more
     call.destinations.settle(call.trying)

@@ -291,3 +291,13 @@ async def test_sip_13_where_all_hosts_are_dead_the_next_destination_is_called() 
     await hear_notice(house)
     await house.settle(15)
     assert called(house) == [f"sip:100@{NAME}", f"sip:300@{PBX}:5070"]
+
+
+@virtual
+async def test_fail_1_an_emergency_call_tries_every_host_whatever_the_first_says() -> None:
+    """FAIL-1: for 999 every way out counts, also another host of the same name."""
+    house = house_with_name(rule="")
+    talk = Talk(house.dial(called="999"))
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.reject(talk.inside, 486, house.now)
+    await reach_pbx(house, talk, pbx=house.other_pbx)
