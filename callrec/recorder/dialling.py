@@ -35,7 +35,9 @@ _FOLLOWED = frozenset({300, 301, 302})
 def dial(tools: Tools, call: LiveCall, command: do.Dial) -> None:
     """Find out where the first destination is, and send it our INVITE."""
     call.menu_key = command.menu_key
-    call.destinations = Destinations(call.arrival.destinations(command.menu_key))
+    places = call.arrival.destinations(command.menu_key)
+    # By their whole URIs: a redirection that names the same number at the same place is known by it.
+    call.destinations = Destinations([str(call.arrival.with_user(place)) for place in places])
     dial_next(tools, call, do.DialNext())
 
 

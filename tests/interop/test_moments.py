@@ -134,6 +134,16 @@ def test_sip_1_a_call_that_comes_back_is_a_loop(exchange: Exchange) -> None:
     assert item["outcome"] == "not_recorded"
 
 
+def test_sip_12_a_desk_that_redirects_to_itself_is_asked_once(exchange: Exchange) -> None:
+    """RFC 3261 8.1.3.4: nobody is called twice, nor a stranger; the trunk gets 502, nothing of the desk's Contact."""
+    itself = f"sip:{THROUGH}@{exchange.host}:{exchange.port}"
+    item = exchange.play(
+        THROUGH, "refused_caller", "redirecting_desk", caller={"STATUS": "502"}, desk={"CONTACT": itself}
+    )
+    assert item["outcome"] == "not_recorded"
+    assert exchange.received("desk").count("INVITE sip:") == 1
+
+
 def test_sip_1_a_call_without_hops_left_goes_no_further(exchange: Exchange, tmp_path: Path) -> None:
     """RFC 3261 8.1.1.6: 483, and nobody is called."""
     spent = attempt("07700900899", "483").replace("Max-Forwards: 70", "Max-Forwards: 0")

@@ -9,7 +9,7 @@ import pytest
 from callrec.sip import events as sip
 from callrec.sip.events import Address, Flow
 from callrec.sip.message import Request
-from tests.support.hall_house import OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
+from tests.support.hall_house import DDI, OTHER_PBX, PBX, RECORDER, TABLES, TRUNK, HallHouse, sdp
 from tests.support.stories import Talk, connect, hear_notice, reach_pbx
 from tests.support.virtual_time import virtual
 
@@ -154,6 +154,16 @@ async def test_sip_12_a_302_to_a_stranger_calls_nobody() -> None:
     await house.check("destination_failed")
     assert not house.wire.strangers
     assert called(house) == [f"sip:100@{PBX}"]
+
+
+@virtual
+async def test_sip_12_a_302_to_the_number_that_was_called_calls_nobody_again() -> None:
+    """RFC 3261 8.1.3.4: the destination of the route names no user; whom we called there is known all the same."""
+    house = house_with(f"sip:{PBX}")
+    talk = await reach_pbx(house)
+    redirect(house, talk.inside, f"<sip:{DDI}@{PBX}>")
+    await house.check("destination_failed")
+    assert called(house) == [f"sip:{DDI}@{PBX}"]
 
 
 @virtual
