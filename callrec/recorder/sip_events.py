@@ -168,6 +168,8 @@ def on_failed(tools: Tools, call: LiveCall, event: sip.Failed) -> None:
     status = event.response.status if event.response is not None else _STATUS_OF_SILENCE.get(event.cause, 500)
     call.exchange.failure = status
     settle(tools, call, status, silent=event.response is None)
+    if status == 503 and event.response is not None and call.trying is not None and call.trying.target is not None:
+        tools.driver.reachability.is_busy(call.trying.target, event.response.headers.get("Retry-After"))
     if event.response is not None and follow(tools, call, event.response):
         tools.feed(call, given.Redirected())
         return

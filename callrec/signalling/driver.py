@@ -50,8 +50,6 @@ ROUNDS = 8
 """Times that what is told and sent may lead to more of it before others get a turn."""
 NAMES_AT_START_S = 2.0
 """Seconds that names may keep us from listening."""
-NAMES_S = 60.0
-"""Seconds between look-ups of peers that are given by name."""
 
 
 class Tap(Protocol):
@@ -437,7 +435,7 @@ class Driver:
     async def _look_up(self) -> None:
         while True:
             await self._find_destinations()
-            await asyncio.sleep(NAMES_S)
+            await asyncio.sleep(self.peers.look_again_s)
             await self.look_up_peers()
 
     async def _find_destinations(self) -> None:

@@ -18,6 +18,9 @@ log = logging.getLogger("callrec.signalling")
 _REMEMBERED = 4096
 """Sources whose peer is remembered; scanners must not grow it."""
 
+NAMES_S, NAMES_AGAIN_S = 60.0, 5.0
+"""Seconds between look-ups of peers that are given by name, and while one could not be found."""
+
 IpAddress = IPv4Address | IPv6Address
 
 
@@ -34,6 +37,7 @@ class Peers:
     def __init__(self, peers: Iterable[Peer]) -> None:
         self._peers: Sequence[Peer] = tuple(peers)
         self._named: dict[str, frozenset[IpAddress]] = {}
+        self._missing: set[str] = set()
         self._remembered: dict[Address, Peer | None] = {}
         self._in_clear = {peer.name: _unbelieved(peer) for peer in self._peers if peer.transport is Transport.TLS}
         self._told: set[str] = set()
@@ -139,6 +143,12 @@ class Peers:
                 found = max(found, ip.max_prefixlen + (0 if place.port is None else 1_000))
         return found
 
+    @property
+    def look_again_s(self) -> float:
+        """Seconds until names should be looked up again: soon while a peer is a stranger for want of DNS."""
+        names = {place.name for peer in self._peers for place in peer.addresses if place.name is not None}
+        return NAMES_S if names <= self._named.keys() else NAMES_AGAIN_S
+
     async def look_up(self, find: FindHosts) -> None:
         """Find the addresses of peers that are given by name; one that cannot be found keeps what it had.
 
@@ -163,8 +173,15 @@ class Peers:
         try:
             found = await find(name, with_services=with_services)
         except OSError as error:
-            log.warning("peer address %s: the name cannot be found (%s); check DNS or give an IP address", name, error)
+            if name not in self._missing:  # told once, however often it is asked for
+                self._missing.add(name)
+                log.warning(
+                    "peer address %s: the name cannot be found (%s); check DNS or give an IP address", name, error
+                )
         else:
+            if name in self._missing:
+                self._missing.discard(name)
+                log.info("peer address %s: the name is found again", name)
             self._named[name] = frozenset(ip_address(address) for address in found)
             self._remembered.clear()
 

@@ -21,6 +21,8 @@ ASK_AGAIN_S = 30.0
 """Seconds between questions to a peer that is down."""
 MISSES = 2
 """Questions without an answer after which a silent peer is down: a single datagram may be lost."""
+LONGEST_BUSY_S = 300.0
+"""Seconds that a Retry-After may keep calls from a place while another could take them."""
 _REMEMBERED = 256
 """Places that are down and were not asked for in the configuration; more of them are not remembered."""
 _WHY = {"timeout": "does not answer", "transport": "cannot be reached"}
@@ -63,6 +65,8 @@ class Reachability:
         self._now = now
         self._fault_of = fault_of
         self._places: dict[tuple[str, Address], _Place] = {}
+        self._busy: dict[tuple[str, Address], float] = {}
+        """Until when a place wants no further requests."""
 
     def watch(self, flows: Iterable[Flow]) -> None:
         """Take the ways to the destinations of the configuration; what is known of them stays known."""
@@ -80,9 +84,18 @@ class Reachability:
                 self._places[key] = place
 
     def is_down(self, flow: Flow) -> bool:
-        """Return whether a place did not answer when it last should have; nothing is asked and nobody waits."""
+        """Return whether a place did not answer when it last should have, or asked for a pause; nobody is asked now."""
         place = self._places.get(_key(flow))
-        return place is not None and place.down is not None
+        return (place is not None and place.down is not None) or self._busy.get(_key(flow), 0.0) > self._now()
+
+    def is_busy(self, flow: Flow, retry_after: str | None) -> None:
+        """Take a 503: with Retry-After other places are asked first for so many seconds (RFC 3261 21.5.4)."""
+        seconds, now = (retry_after or "").partition("(")[0].partition(";")[0].strip(), self._now()
+        if not seconds.isascii() or not seconds.isdecimal() or len(seconds) > 9:
+            return
+        self._busy = {key: until for key, until in self._busy.items() if until > now}
+        if len(self._busy) < _REMEMBERED:
+            self._busy[_key(flow)] = now + min(float(seconds), LONGEST_BUSY_S)
 
     def heard(self, flow: Flow) -> None:
         """Take any message of a place: it is there."""

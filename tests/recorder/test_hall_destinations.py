@@ -311,3 +311,20 @@ async def test_fail_1_an_emergency_call_tries_every_host_whatever_the_first_says
     await reach_pbx(house, talk)
     house.pbx.endpoint.reject(talk.inside, 486, house.now)
     await reach_pbx(house, talk, pbx=house.other_pbx)
+
+
+@virtual
+async def test_sip_13_a_host_that_asks_for_a_pause_gets_it_where_another_takes_the_call() -> None:
+    """RFC 3261 21.5.4: 503 with Retry-After; the next call goes to the other host at once, and later to the first."""
+    house = house_with_name(rule="")
+    talk = Talk(house.dial())
+    await reach_pbx(house, talk)
+    house.pbx.endpoint.reject(talk.inside, 503, house.now, headers=(("Retry-After", "30"),))
+    await reach_pbx(house, talk, pbx=house.other_pbx)
+    second = Talk(house.dial())
+    house.wire.log.clear()
+    await reach_pbx(house, second, pbx=house.other_pbx)
+    assert not house.wire.sent_at(Address(PBX, 5060), "100"), "the first host is left in peace"
+    await house.settle(31)
+    third = Talk(house.dial())
+    await reach_pbx(house, third)

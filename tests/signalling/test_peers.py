@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callrec.signalling import Peers
+from callrec.signalling.peers import NAMES_AGAIN_S, NAMES_S
 from callrec.sip.events import Address
 from tests.support.sip_driver import peer
 
@@ -107,6 +108,17 @@ async def test_a_name_that_cannot_be_found_is_logged_and_costs_nothing(caplog: p
     await peers.look_up(hosts)
     assert peers.is_known(Address("127.0.0.1", 1))
     assert "gone.invalid" in caplog.text
+    caplog.clear()
+    await peers.look_up(hosts)
+    assert not caplog.text, "said once"
+
+
+async def test_a_peer_that_dns_did_not_know_at_the_start_is_looked_up_again_soon() -> None:
+    """DNS may come after us: its trunk must not be a stranger for a minute longer."""
+    gone, there = Peers([peer("gone", "gone.invalid")]), Peers([peer("named", "localhost")])
+    for peers in (gone, there):
+        await peers.look_up(hosts)
+    assert (gone.look_again_s, there.look_again_s) == (NAMES_AGAIN_S, NAMES_S)
 
 
 def test_what_is_remembered_of_strangers_is_bounded() -> None:
