@@ -84,6 +84,10 @@ class Call:
         """Whether somebody paused the recording, or what would be one."""
         return self._pausing.now is not None
 
+    def codes_of(self, side: Side) -> tuple[str, ...]:
+        """Return the codes of keys by which whoever is on this side now may pause and resume."""
+        return self._pausing.codes_of(side)
+
     @property
     def is_recording(self) -> bool:
         """Whether a recording of this call grows, paused or not."""

@@ -49,6 +49,12 @@ class Pausing:
         timer: list[do.Command] = [] if expired else [do.StopTimer(Timer.PAUSE)]
         return [*timer, *([do.ResumeRecording(by, expired)] if recording else [])]
 
+    def codes_of(self, side: Side) -> tuple[str, ...]:
+        """Return the codes that count from a side."""
+        keys = self._keys
+        counts = side is keys.our_side and self._ours_speaks
+        return tuple(code for code in (keys.pause, keys.resume) if code) if counts else ()
+
     def party_came(self, side: Side, *, outside: bool) -> None:
         """Take note of who is at an end now: a transfer may have put somebody from outside where our side was."""
         if side is self._keys.our_side:

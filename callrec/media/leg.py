@@ -14,6 +14,7 @@ from callrec.media.control import Control
 from callrec.media.remote import DROP, Remote, Source, payload_types
 from callrec.media.srtp import MediaKeys, Srtp
 from callrec.rtp.jitter import Jitter
+from callrec.rtp.key_codes import KeyCodes
 from callrec.rtp.outgoing import OutgoingStream
 from callrec.rtp.reception import Reception
 from callrec.rtp.telephone_event import DigitReceiver
@@ -41,6 +42,7 @@ class Leg:
         "actions",
         "call",
         "checked",
+        "codes",
         "connected_at",
         "connected_to",
         "control",
@@ -103,6 +105,8 @@ class Leg:
         self.transmit: Callable[[Any], int] | None = None
         """Send a datagram to the far end; None while nothing may be sent."""
         self.pass_digits = False
+        self.codes = KeyCodes()
+        """Of the keys that are passed, those that complete one of these codes are not."""
         self.play: Playing | None = None
         self.waiting = False
         """A play begins with the next packet from the party."""

@@ -226,9 +226,12 @@ class Relay:
         digit = leg.digits.receive(packet.payload, packet.timestamp, packet.ssrc, marker=packet.marker)
         if digit is not None:
             self._tell({"t": "digit", "leg": leg.number, "digit": digit})
+            leg.codes.pressed(digit, packet.timestamp)
         forward = leg.forward
         if forward is None or not leg.pass_digits or forward.remote is None or forward.remote.telephone_event is None:
             return
+        if leg.codes.completes(packet.timestamp):
+            return  # it acts here; its sequence numbers are lost to the other party, for whom no voice came meanwhile
         self._send_event(leg, forward, packet, length, now_ns)
 
     def _send_event(self, leg: Leg, forward: Leg, packet: RtpPacket, length: int, now_ns: int) -> None:

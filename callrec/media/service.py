@@ -150,10 +150,10 @@ class MediaService:
             state.remote = remote
             state.call.worker.channel.send(state.remote_message(remote, keep=False))
 
-    def set_digits(self, leg: str, policy: DigitPolicy) -> None:
-        """Say whether RFC 4733 digits of this leg are sent on to the other one; at first they are not."""
+    def set_digits(self, leg: str, policy: DigitPolicy, codes: tuple[str, ...] = ()) -> None:
+        """Say whether RFC 4733 digits of a leg go on, but those that complete a code; at first none does."""
         if (state := self._legs.get(leg)) is not None:
-            state.digits = policy
+            state.digits, state.codes = policy, codes
             state.call.worker.channel.send(state.digits_message())
 
     def link(self, a: str, b: str) -> None:

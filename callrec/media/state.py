@@ -41,6 +41,7 @@ class LegState:
     """When the stream last sent, in nanoseconds of the monotonic clock; None before it did."""
     remote: RemoteMedia | None = None
     digits: DigitPolicy = DigitPolicy.CONSUME
+    codes: tuple[str, ...] = ()
     peer: LegState | None = None
     play: Play | None = None
     """The play under way, or None."""
@@ -66,8 +67,9 @@ class LegState:
         return {"t": "link", "a": self.number, "b": other.number}
 
     def digits_message(self) -> Message:
-        """Return the message that says whether digits of this leg are sent on."""
-        return {"t": "digits", "leg": self.number, "pass": self.digits is DigitPolicy.PASS}
+        """Return the message that says whether digits of this leg are sent on, but those that complete a code."""
+        passed = self.digits is DigitPolicy.PASS
+        return {"t": "digits", "leg": self.number, "pass": passed, "codes": list(self.codes)}
 
     def open_message(self, now_ns: int, *, quiet: bool) -> Message:
         """Return the message that opens this leg in a worker; its stream goes on where it was, as far as is known.

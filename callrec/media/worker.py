@@ -26,6 +26,7 @@ from callrec.media.remote import Remote
 from callrec.media.rtcp import Rtcp
 from callrec.media.taping import Taping
 from callrec.media.writer import WriterThread
+from callrec.rtp.key_codes import KeyCodes
 from callrec.rtp.outgoing import OutgoingStream
 
 TICK_S = 0.002
@@ -246,7 +247,7 @@ class Worker:
 
     def _digits(self, message: Message, _descriptors: list[int]) -> None:
         if (leg := self._legs.get(message["leg"])) is not None:
-            leg.pass_digits = message["pass"]
+            leg.pass_digits, leg.codes = message["pass"], KeyCodes(tuple(message["codes"]))
 
     def _link(self, message: Message, _descriptors: list[int]) -> None:
         a, b = self._legs.get(message["a"]), self._legs.get(message["b"])

@@ -99,7 +99,7 @@ def link(tools: Tools, call: LiveCall, command: do.Link) -> None:
     link_early(tools, call)
     if not command.early:
         for leg in (call.caller, call.destination):
-            tools.media.set_digits(leg.id, DigitPolicy.PASS)
+            tools.media.set_digits(leg.id, DigitPolicy.PASS, call.machine.codes_of(leg.side))
 
 
 def start_recording(tools: Tools, call: LiveCall, command: do.StartRecording) -> None:

@@ -3,6 +3,7 @@
 from callrec.rtp.g711 import Law
 from callrec.rtp.header import FIXED_HEADER, FIXED_LENGTH, RtpPacket, is_rtcp, payload_of
 from callrec.rtp.jitter import Jitter
+from callrec.rtp.key_codes import KeyCodes
 from callrec.rtp.outgoing import OutgoingStream
 from callrec.rtp.quality import estimate_mos
 from callrec.rtp.reception import Reception
@@ -22,6 +23,7 @@ __all__ = [
     "Compound",
     "DigitReceiver",
     "Jitter",
+    "KeyCodes",
     "Law",
     "OutgoingStream",
     "Reception",

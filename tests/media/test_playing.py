@@ -232,6 +232,22 @@ async def test_a_key_is_told_once_and_consumed_until_it_may_pass(hall: Hall) -> 
     call.close()
 
 
+async def test_law_72_the_key_that_completes_a_code_of_a_pause_is_not_passed_on(hall: Hall) -> None:
+    """LAW-72: a menu at the far side does not take `*7`; every other key goes on at once, and all are told."""
+    call = await bridge(hall)
+    await call.latch()
+    hall.service.set_digits(call.a, DigitPolicy.PASS, ("*7", "*8"))
+    await hall.settled()
+    for event in (7, 10, 7, 7, 10, 8):
+        press(call.caller, event)
+    said = call.caller.speak()
+    heard = [await call.callee.hear() for _ in range(4 * 6 + 1)]
+    assert [packet.payload[0] for packet in heard[:-1:6]] == [7, 10, 7, 10], "7 alone, and * each time"
+    assert heard[-1].payload == said.payload
+    assert [event.digit for event in hall.told(Digit)] == ["7", "*", "7", "7", "*", "8"]
+    call.close()
+
+
 @pytest.mark.parametrize(
     ("codec", "number", "clock_rate", "ticks"), [("G722", 9, 8000, 160), ("opus", 111, 48_000, 960)]
 )

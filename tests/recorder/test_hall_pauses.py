@@ -161,3 +161,14 @@ async def test_law_53_a_hold_keeps_what_a_stop_would_discard() -> None:
 def test_law_74_no_number_of_a_reason_is_written_down() -> None:
     """LAW-74: runs of four digits and more go, however they are spaced."""
     assert without_numbers("4111-1111 1111.1111 exp 12/27, call 2") == "… exp 12/27, call 2"
+
+
+@virtual
+async def test_law_72_the_media_of_our_side_alone_knows_the_codes() -> None:
+    """Whoever is from outside presses `*7` for the far side, not for us: it is passed on whole."""
+    house = HallHouse()
+    talk = await connect(house)
+    call = house.call
+    assert house.media.legs[call.ours.id].codes == ("*7", "*8")
+    assert house.media.legs[call.outside.id].codes == ()
+    await end(house, talk, "complete")

@@ -41,6 +41,7 @@ class FakeLeg:
     play: Play | None = None
     peer: str | None = None
     digits: DigitPolicy = DigitPolicy.CONSUME
+    codes: tuple[str, ...] = ()
     packets: int = 0
     silent_since: float = 0.0
 
@@ -109,9 +110,9 @@ class MediaDouble:
         if leg in self.legs:
             self.legs[leg].remote = remote
 
-    def set_digits(self, leg: str, policy: DigitPolicy) -> None:
+    def set_digits(self, leg: str, policy: DigitPolicy, codes: tuple[str, ...] = ()) -> None:
         if leg in self.legs:
-            self.legs[leg].digits = policy
+            self.legs[leg].digits, self.legs[leg].codes = policy, codes
 
     def link(self, a: str, b: str) -> None:
         self.asked.append(("link", a, b))
