@@ -3,9 +3,10 @@
 SQLite does it in the commit that passes a thousand pages: that one then writes and syncs the whole file, and a new
 call waits for it. Here it is done beside the commits, each second and with nobody held up.
 
-The log begins anew only after a checkpoint that left nothing, which a commit meanwhile prevents. So when it has grown
-far all the same, what little has come since is written in the writer's own thread, between two commits. Should even
-that not happen, SQLite's own limit is there still.
+The log begins anew only after a checkpoint that left nothing, which a commit meanwhile prevents. So one is made after
+the other, each with less to do, until no commit came in between; and when the log has grown far all the same, what
+little has come since is written in the writer's own thread, between two commits. Should even that not happen, SQLite's
+own limit is there still.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ T = TypeVar("T")
 EVERY_S = 1.0
 _PRIMARY = 0xFF
 """The part of SQLite's extended error codes that says what kind of error it is."""
-MOST_PAGES = 2_048
-"""From here on a checkpoint keeps the writer waiting rather than let the log grow: 8 MiB."""
+_TRIES = 4
+_FEW_PAGES = 1_000
+"""So small a log may go on growing until the next look: 4 MiB."""
+MOST_PAGES = 4_096
+"""From here on a checkpoint keeps the writer waiting rather than let the log grow: 16 MiB."""
 
 
 class InWriter(Protocol):
@@ -99,9 +103,18 @@ class Checkpoints:
             sqlite3.Error: if the disk does not take it.
         """
         async with self._one_at_a_time:
-            done = await self._in_thread(self._once)
-            if done.pages > MOST_PAGES and done.written == done.pages:  # otherwise a reader is in the way
+            if await self._in_thread(self._pages_left) > MOST_PAGES:
                 await self._in_writer(self._once)
+
+    def _pages_left(self) -> int:
+        """Make checkpoints until one left nothing, but not many; return the pages of a log that cannot begin anew."""
+        before = -1
+        for _ in range(_TRIES):
+            done = self._once()
+            if done.pages == before or done.pages < _FEW_PAGES or done.written < done.pages:
+                return 0  # nobody committed since the one before, there is no haste, or a reader is in the way
+            before = done.pages
+        return before
 
     def _once(self) -> Checkpoint:
         return checkpoint(self._path, "PASSIVE")

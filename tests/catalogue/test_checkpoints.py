@@ -82,7 +82,7 @@ async def test_the_log_of_a_storm_stays_bounded(tmp_path: Path) -> None:
         for _ in range(64):
             await asyncio.gather(checkpoints.look(), grow(here, 1))
             largest = max(largest, log.stat().st_size)
-        assert largest < MOST_PAGES * PAGE + 8 * MIB  # half of what SQLite's own limit would let it be
+        assert largest < MOST_PAGES * PAGE + 8 * MIB  # less than SQLite's own limit would let it be
 
 
 async def test_a_log_that_grew_large_becomes_smaller_again(tmp_path: Path) -> None:
