@@ -9,9 +9,6 @@ from callrec.sip.headers import key_of
 
 Header = tuple[str, str]
 
-RETRY_LATER: tuple[Header, ...] = (("Retry-After", "10"),)
-"""Goes with each 503 of our own: seconds after which the same call may be tried here again (RFC 3261 20.33)."""
-
 # SIP-14: kept between trusted sides, byte for byte. What describes one hop or one dialog (Via, Contact, Route,
 # Record-Route, Require, Supported, Allow, session timers, authentication) is each leg's own.
 PASSED = frozenset(
