@@ -10,6 +10,7 @@ import pytest
 from callrec.catalogue.values import CallChange, CallEnd
 from callrec.recorder.health import SPACE, Code
 from callrec.sip import events as sip
+from callrec.sip.uri import Uri
 from tests.support.hall_house import PBX, Complaints, HallHouse, sdp
 from tests.support.stories import ANSWER, Talk, connect, connect_transparent, hear_notice, pbx_that_answers, reach_pbx
 from tests.support.virtual_time import virtual
@@ -144,6 +145,24 @@ async def test_without_a_free_port_calls_to_be_recorded_are_refused_and_others_p
         house.trunk.endpoint.hang_up(talk.outside, house.now)
     await house.settle(2.0)
     await house.check("complete", "capacity", "no_capture_rule", "emergency")
+
+
+@virtual
+async def test_a_call_between_two_versions_of_ip_cannot_do_without_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overload: without our media its parties could not reach each other; an emergency call is tried all the same."""
+    house = HallHouse()
+    house.media.full = True
+    far = sip.Flow("udp", sip.Address("2001:db8::1", 5060), sip.Address("2001:db8::2", 5060))
+
+    async def resolve(_uri: Uri) -> sip.Flow:
+        return far
+
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(house.tools.driver, "resolve", resolve)
+        await refused(house, called=TRANSPARENT)
+    urgent = await reach_pbx(house, Talk(house.dial("999")))
+    house.trunk.endpoint.cancel(urgent.outside, house.now)
+    await house.check("capacity", "emergency")
 
 
 @virtual
