@@ -18,7 +18,7 @@ from tests.support.traces import Searcher, Trace, decoded_voices, files_below, f
 
 CALLER, NAME = "+447700900817", "Zebedee Quillfeather"
 WITHHELD = "+447700900829"
-ELSEWHERE = (Path(tempfile.gettempdir()), Path("/dev/shm"))
+ELSEWHERE = {Path("/tmp"), Path("/dev/shm"), Path(tempfile.gettempdir())}
 
 
 @pytest.fixture(scope="module")
