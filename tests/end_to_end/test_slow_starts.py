@@ -25,8 +25,6 @@ from tests.support.listening import decoded, matches
 from tests.support.processes import wait_until
 from tests.support.recorder import Plan, Recorder
 
-pytestmark = pytest.mark.alone
-
 READY_S = 10.0
 """Twice what a start may take: the two seconds that a disk is given are paid by a busy machine as well."""
 
@@ -38,6 +36,7 @@ def is_well(house: House) -> bool:
         return False  # the door is moved: people wait for a moment, calls do not
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120)
 def test_a_start_over_a_blocked_state_disk_serves_calls_at_once() -> None:
     """Calls pass unrecorded meanwhile, and each has its one row afterwards, also one that outlasts the disk's silence.

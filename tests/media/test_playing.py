@@ -18,8 +18,6 @@ from callrec.rtp.opus import framed
 from callrec.sip.events import Address
 from tests.media.support import Hall, Party, bridge, open_party, remote_of
 
-pytestmark = pytest.mark.alone
-
 HALF_A_SECOND = bytes(range(1, 201)) * 20
 
 
@@ -31,6 +29,7 @@ async def played(hall: Hall, play_id: str) -> Played:
     return await hall.event(Played, lambda event: event.play_id == play_id)
 
 
+@pytest.mark.alone
 async def test_a_notice_is_heard_whole_and_proven(hall: Hall) -> None:
     """The party gets 200 ms of silence and then every byte of the words, and the evidence says so."""
     party = Party()
@@ -58,6 +57,7 @@ async def test_a_notice_is_heard_whole_and_proven(hall: Hall) -> None:
     assert (evidence.codec, evidence.kind, evidence.far_direction) == ("PCMA", "notice", "sendrecv")
 
 
+@pytest.mark.alone
 async def test_frames_leave_every_20_ms(hall: Hall) -> None:
     """The timer has absolute deadlines: the frames of a second take a second, however each of them jitters."""
     party = Party()
@@ -73,6 +73,7 @@ async def test_frames_leave_every_20_ms(hall: Hall) -> None:
     assert sum(abs(later - (index + 1) * 0.02) > 0.02 for index, later in enumerate(times)) < 25
 
 
+@pytest.mark.alone
 async def test_a_notice_starts_with_the_first_media_or_after_half_a_second(hall: Hall) -> None:
     """NOT-7: a silent party is not waited for longer than 500 ms; one that speaks is not kept waiting."""
     silent, speaking = Party(), Party()

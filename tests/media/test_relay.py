@@ -10,8 +10,6 @@ from callrec.media import StatsReport
 from callrec.rtp import RtpPacket
 from tests.media.support import Hall, Party, bridge, open_party
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_both_parties_hear_each_other(hall: Hall, host: str) -> None:

@@ -178,7 +178,6 @@ async def test_a_strangers_report_counts_nothing(hall: Hall) -> None:
         assert stranger.heard() == []
 
 
-@pytest.mark.alone
 async def test_a_refused_report_costs_nothing(hall: Hall) -> None:
     """A far side without RTCP answers with ICMP: audio goes on, the notice counts, the loop does not spin."""
     call = await bridge(hall)

@@ -18,8 +18,6 @@ from callrec.sdp import KEY_LENGTHS
 from callrec.vault.recording_format import Direction
 from tests.media.support import Bridge, Hall, Party, files_in, open_party, part_source, read_back, remote_of
 
-pytestmark = pytest.mark.alone
-
 SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
 PROFILES = {
     SHA1_80: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,

@@ -20,8 +20,6 @@ from callrec.media.writer import Track, TrackSealed, WriterThread
 from callrec.vault.recording_format import OUTSIDE, Direction, Mark, encode_packet, parse_gap
 from tests.media.support import Hall, bridge, part_source, read_back
 
-pytestmark = pytest.mark.alone
-
 
 async def test_a_disk_that_refuses_costs_no_packet_and_a_marked_gap(hall: Hall, tmp_path: Path) -> None:
     """Writes that fail are told within 5 s, tried again, and what could not be held back is one marked gap."""
@@ -88,6 +86,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     answers.set()
 
 
+@pytest.mark.alone
 def test_a_write_that_hangs_holds_nobody_up(disk: threading.Event, tmp_path: Path) -> None:
     """While a write does not come back the loop goes on, keeps 5 s, then a gap; afterwards the part is whole."""
     source, key = part_source(tmp_path)

@@ -17,8 +17,6 @@ from callrec.vault.recording_format import Direction, Mark, parse_gap
 from callrec.vault.rendering import render
 from tests.media.support import Bridge, Hall, Party, bridge, files_in, is_alive, open_party, part_source, read_back
 
-pytestmark = pytest.mark.alone
-
 
 async def talking(call: Bridge, stop: asyncio.Event) -> None:
     """Let both parties talk without a break."""
@@ -38,6 +36,7 @@ async def heard_again(party: Party, since: int) -> float:
             return time.monotonic()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("how", "limit_s"), [(signal.SIGKILL, 1.5), (signal.SIGSTOP, 3.5)])
 async def test_both_parties_hear_each_other_again(
     hall: Hall, tmp_path: Path, how: signal.Signals, limit_s: float
@@ -99,6 +98,7 @@ def assert_renders_as_one(event: Sealed, key: bytes, recording_id: str) -> None:
     assert len(gaps) <= 1, gaps
 
 
+@pytest.mark.alone
 async def test_the_stream_of_a_leg_goes_on_in_another_worker(hall: Hall) -> None:
     """SSRC, sequence numbers and timestamps run on: the far end's receiver notices nothing but a loss."""
     call = await bridge(hall)
@@ -188,6 +188,7 @@ async def test_a_pause_of_the_recorder_kills_no_worker(hall: Hall) -> None:
     call.close()
 
 
+@pytest.mark.alone
 async def test_many_calls_are_heard_again_in_time(hall: Hall) -> None:
     """A hundred calls move to the spare worker together, and every party hears within 1.5 s."""
     calls = [await bridge(hall) for _ in range(100)]

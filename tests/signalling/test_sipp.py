@@ -12,8 +12,6 @@ from callrec.sip.events import Event, IncomingCall
 from tests.support.pair import ANSWER
 from tests.support.sip_driver import driven
 
-pytestmark = pytest.mark.alone
-
 RATE, CALLS = 50, 150
 
 
