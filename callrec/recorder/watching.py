@@ -88,9 +88,9 @@ class Watching:
         self._tools.health.set(Code.CAPACITY, text, about="media")
 
     def _look_at_peers(self) -> None:
-        """A peer left a call without any answer, or a question, or does not let us register: said while it is so."""
+        """A peer leaves calls or questions unanswered, lets us not register, or has no address: said while it is so."""
         driver = self._tools.driver
-        down = driver.reachability.problems() | driver.registrations.problems()
+        down = driver.reachability.problems() | driver.registrations.problems() | driver.peers.problems()
         for place in self._down - down.keys():
             self._tools.health.clear(Code.PEER_DOWN, about=place)
         for place, text in down.items():

@@ -149,6 +149,16 @@ class Peers:
         names = {place.name for peer in self._peers for place in peer.addresses if place.name is not None}
         return NAMES_S if names <= self._named.keys() else NAMES_AGAIN_S
 
+    def problems(self) -> dict[str, str]:
+        """Return the names of peers that were never found, by a name that stays the same: those peers are strangers."""
+        return {
+            f"name {place.name}": f"peer {peer.name}: its name {place.name} cannot be found, and what it sends is "
+            "dropped as a stranger's until it is: mend DNS (callrec doctor), or give an IP address"
+            for peer in self._peers
+            for place in peer.addresses
+            if place.name in self._missing and place.name not in self._named
+        }
+
     async def look_up(self, find: FindHosts) -> None:
         """Find the addresses of peers that are given by name; one that cannot be found keeps what it had.
 

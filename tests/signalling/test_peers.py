@@ -111,6 +111,7 @@ async def test_a_name_that_cannot_be_found_is_logged_and_costs_nothing(caplog: p
     caplog.clear()
     await peers.look_up(hosts)
     assert not caplog.text, "said once"
+    assert list(peers.problems()) == ["name gone.invalid"], "status says it as long as it is so"
 
 
 async def test_a_peer_that_dns_did_not_know_at_the_start_is_looked_up_again_soon() -> None:
