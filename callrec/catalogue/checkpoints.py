@@ -1,7 +1,8 @@
 """Checkpoints: what the write-ahead log holds is brought into the file in a thread of its own, not inside a commit.
 
 SQLite does it in the commit that passes a thousand pages: that one then writes and syncs the whole file, and a new
-call waits for it. Here it is done beside the commits, each second and with nobody held up.
+call waits for it. Here it is done beside the commits, every few seconds and with nobody held up: the seldomer, the
+less is written and synced in all, for a page that changed ten times is written once.
 
 The log begins anew only after a checkpoint that left nothing, which a commit meanwhile prevents. So one is made after
 the other, each with less to do, until no commit came in between; and when the log has grown far all the same, what
@@ -27,10 +28,10 @@ log = logging.getLogger("callrec.catalogue.checkpoints")
 
 T = TypeVar("T")
 
-EVERY_S = 1.0
+EVERY_S = 4.0
 _PRIMARY = 0xFF
 """The part of SQLite's extended error codes that says what kind of error it is."""
-_TRIES = 4
+_TRIES = 2
 _FEW_PAGES = 1_000
 """So small a log may go on growing until the next look: 4 MiB."""
 MOST_PAGES = 4_096
@@ -46,7 +47,7 @@ class InWriter(Protocol):
 
 
 class Checkpoints:
-    """Owns the thread that writes the log back, and the task that has it do so each second."""
+    """Owns the thread that writes the log back, and the task that has it do so every few seconds."""
 
     def __init__(self, path: Path, in_writer: InWriter) -> None:
         self._path = path
@@ -58,7 +59,7 @@ class Checkpoints:
         """Why the last checkpoint failed: rows are safe in the log, which grows until one succeeds."""
 
     def start(self) -> None:
-        """Begin to look each second."""
+        """Begin to look."""
         self._tasks.start("checkpoints", self._keep())
 
     async def stop(self, patience_s: float) -> None:

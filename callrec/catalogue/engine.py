@@ -31,10 +31,10 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",
     "temp_store=MEMORY",
-    # Only where the checkpoints beside the commits (checkpoints.py) are left behind: 32 MiB.
-    "wal_autocheckpoint=8192",
-    # A log that grew in a storm becomes smaller again; one of a usual size keeps it, for growing takes longer: 16 MiB.
-    "journal_size_limit=16777216",
+    # Only where the checkpoints beside the commits (checkpoints.py) are left behind: 64 MiB.
+    "wal_autocheckpoint=16384",
+    # A log that grew in a storm becomes smaller again; one of a usual size keeps it, for growing takes longer: 32 MiB.
+    "journal_size_limit=33554432",
 )
 
 

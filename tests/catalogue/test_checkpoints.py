@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from callrec.catalogue import Catalogue, FindQuery
+from callrec.catalogue import checkpoints as checkpoints_module
 from callrec.catalogue.checkpoints import MOST_PAGES, Checkpoints
 from callrec.catalogue.engine import checkpoint
 from tests.catalogue.house import PATIENCE_S, PATIENT, House, house
@@ -86,27 +87,30 @@ async def test_the_log_of_a_storm_stays_bounded(tmp_path: Path) -> None:
 
 
 async def test_a_log_that_grew_large_becomes_smaller_again(tmp_path: Path) -> None:
-    """After a reader that kept it from beginning anew for long, it is cut to 16 MiB."""
+    """After a reader that kept it from beginning anew for long, it is cut to 32 MiB."""
     log = tmp_path / "catalogue.db-wal"
     async with house(tmp_path) as here:
         checkpoints = await without_its_task(here)
-        await grow(here, 24)
-        assert log.stat().st_size > 20 * MIB
+        await grow(here, 40)
+        assert log.stat().st_size > 36 * MIB
         await checkpoints.look()
         await here.open_call()
-        assert log.stat().st_size <= 16 * MIB
+        assert log.stat().st_size <= 32 * MIB
 
 
 async def test_the_log_stays_bounded_when_checkpoints_do_not_come(tmp_path: Path) -> None:
     """Their thread hangs: SQLite's own limit is there still."""
     async with house(tmp_path) as here:
         await without_its_task(here)
-        await grow(here, 80)
-        assert (tmp_path / "catalogue.db-wal").stat().st_size < 40 * MIB
+        await grow(here, 96)
+        assert (tmp_path / "catalogue.db-wal").stat().st_size < 72 * MIB
 
 
-async def test_a_checkpoint_that_finds_no_room_is_told_and_loses_no_row(tmp_path: Path) -> None:
+async def test_a_checkpoint_that_finds_no_room_is_told_and_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FAIL-1: the disk is full: `status` says so, rows go on into the log, and nothing is missing afterwards."""
+    monkeypatch.setattr(checkpoints_module, "EVERY_S", 0.1)
     async with house(tmp_path) as here:
         await grow(here, 4)  # so much room the log has
         await checkpoints_of(here).truncate(PATIENCE_S)
