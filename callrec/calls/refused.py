@@ -10,7 +10,7 @@ from callrec.calls.outcome import Reason
 
 
 class RefusedCall(Call):
-    """A call on a line that must not run unrecorded, while nothing can be recorded (FAIL-4); never an emergency."""
+    """A call for which there is no room, or which must not pass unrecorded (FAIL-2, FAIL-4); never an emergency."""
 
     def __init__(self, why_not: Reason) -> None:
         super().__init__(why_not)

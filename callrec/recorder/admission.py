@@ -24,11 +24,15 @@ from callrec.recorder.live_call import LiveCall
 from callrec.recorder.overload import RETRY_LATER, is_full, refuses_for_space
 from callrec.recorder.security import Security, SecurityError
 from callrec.recorder.tools import Tools
+from callrec.signalling.rate_limit import RateLimit
 from callrec.sip.events import IncomingCall
 from callrec.tasks import Tasks
 from callrec.vault.keyring import CallKeys
 
 log = logging.getLogger("callrec.calls")
+
+REFUSED_ROWS = 20
+"""Rows a second of calls beyond `max_calls`: a flood of INVITEs must fill neither the catalogue nor its journal."""
 
 
 class Admission:
@@ -37,6 +41,7 @@ class Admission:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._tasks = Tasks("calls")
+        self._refused_rows = RateLimit(REFUSED_ROWS, 1.0)
 
     async def stop(self) -> None:
         """Let go of what still works for calls: the stores it works on are about to be closed."""
@@ -45,7 +50,7 @@ class Admission:
     def admit(self, event: IncomingCall, *, live: int, draining: bool) -> LiveCall | None:
         """Return the call that an INVITE becomes; None where it was answered with an error.
 
-        Only an emergency call is never refused for overload or drain (FAIL-1).
+        Only an emergency call is never refused for overload or drain (FAIL-1). One that is refused has its row.
         """
         tools = self._tools
         peer = tools.driver.peer_of(event.flow)
@@ -54,8 +59,7 @@ class Admission:
             return None
         arrival = Arrival(event, peer, tools.settings)
         if not arrival.emergency and (draining or is_full(tools, live)):
-            tools.driver.endpoint.reject(event.leg, 503, tools.now, headers=RETRY_LATER)
-            return None
+            return self._refused(arrival)
         call = self._new_call(arrival)
         try:
             problem = self._read_offer(call)
@@ -67,6 +71,20 @@ class Admission:
             tools.driver.endpoint.spare(event.leg)
         call.keys = self._take_keys()
         call.machine = self._machine(call, problem)
+        return call
+
+    def _refused(self, arrival: Arrival) -> LiveCall | None:
+        """Return a call that is refused and has its row; None where that was one too many to have one."""
+        tools = self._tools
+        left_out = self._refused_rows.admits(tools.now)
+        if left_out is None:
+            tools.driver.endpoint.reject(arrival.incoming.leg, 503, tools.now, headers=RETRY_LATER)
+            return None
+        if left_out:
+            log.warning("%d calls beyond [sip] max_calls, or in a drain, were refused and have no row", left_out)
+        call = self._new_call(arrival)
+        call.keys = self._take_keys()
+        call.machine = RefusedCall(Reason.CAPACITY)
         return call
 
     def _new_call(self, arrival: Arrival) -> LiveCall:

@@ -115,6 +115,8 @@ def test_beyond_max_calls_each_invite_gets_503_at_once(house: House) -> None:
     talk.hang_up()
     house.check_exports([talk], [house.item_of(talk)])
     assert house.item_of(emergency)["outcome_reason"] == "emergency"
+    reasons = [item["outcome_reason"] for item in house.recorder.find()]
+    assert "capacity" in reasons, "no loss is silent"
     assert sorted(took)[-3] < REFUSED_WITHIN_S, f"slowest answers: {sorted(took)[-5:]}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from callrec.catalogue.values import CallChange, CallEnd
+from callrec.recorder.admission import REFUSED_ROWS
 from callrec.recorder.health import SPACE, Code
 from callrec.sip import events as sip
 from callrec.sip.uri import Uri
@@ -114,7 +115,7 @@ async def test_fail_2_drain_refuses_new_calls_and_lets_live_ones_run_on() -> Non
     assert not drained.done()
     house.trunk.endpoint.hang_up(talk.outside, house.now)
     await asyncio.wait_for(drained, 2.0)
-    await house.check("complete")
+    await house.check("complete", "capacity")
 
 
 async def refused(house: HallHouse, **tables: Any) -> None:
@@ -217,7 +218,22 @@ async def test_a_call_that_waits_for_its_disk_does_not_count_against_the_limit()
     failed = await house.trunk.await_event(sip.Failed)
     assert failed.response is not None
     assert failed.response.status == 503
-    await end(house, other, "complete", "no_capture_rule")
+    await end(house, other, "complete", "no_capture_rule", "capacity")
+
+
+@virtual
+async def test_calls_beyond_the_limit_are_refused_with_a_row_each_and_a_flood_of_them_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """FAIL-2: 503 at once; no loss is silent, and no flood fills the catalogue."""
+    house = HallHouse(sip={"max_calls": 1})
+    live = await connect_transparent(house)
+    for _ in range(REFUSED_ROWS + 5):
+        await refused(house, called=TRANSPARENT)
+    await house.settle(1.5)
+    await refused(house, called=TRANSPARENT)
+    assert "5 calls beyond" in caplog.text
+    await end(house, live, "no_capture_rule", *["capacity"] * (REFUSED_ROWS + 1))
 
 
 @virtual
