@@ -11,7 +11,6 @@ from callrec.sip.building import MAX_FORWARDS, HeaderPairs, body_headers, cancel
 from callrec.sip.dialog import Dialog, dialog_of_response
 from callrec.sip.events import Answered, Failed, Flow, LegId, Progress
 from callrec.sip.headers import Headers
-from callrec.sip.large_requests import fitting
 from callrec.sip.legs import MAX_BRANCHES, Leg, LegState, LegTimer, SentAck
 from callrec.sip.message import CSeq, Request, Response
 from callrec.sip.reliable import ReliableCalling
@@ -254,7 +253,7 @@ class Calling:
 
     def _send_ack(self, leg: Leg, sent: SentAck) -> None:
         """Send an ACK by the way that fits its size now: one that no stream took goes by UDP with the next 2xx."""
-        request, flow = fitting(self._core, *sent, urgent=leg.spared)
+        request, flow = self._core.fitting(*sent, urgent=leg.spared)
         self._core.send(request.serialize(), flow)
 
     def ack_reinvite(self, leg: Leg, cseq: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from callrec.identifiers import RandomBytes
@@ -13,7 +13,6 @@ from callrec.sip.building import HeaderPairs, body_headers, contact_of, via_of
 from callrec.sip.dialog import Dialog, request_in
 from callrec.sip.events import Event, Flow
 from callrec.sip.headers import Headers
-from callrec.sip.large_requests import fitting
 from callrec.sip.legs import Leg, Legs, LegState, LegTimer
 from callrec.sip.message import REASON_PHRASES, CSeq, Request, Response
 from callrec.sip.profile import EndpointProfile
@@ -21,6 +20,9 @@ from callrec.sip.timers import Timers
 from callrec.sip.transactions import Transaction, Transactions
 from callrec.sip.uri import Uri
 from callrec.sip.via import BRANCH_COOKIE
+
+LARGEST_DATAGRAM = 1300
+"""Bytes of a request that goes by UDP where a stream may be had (RFC 3261 18.1.1)."""
 
 
 class Outgoing(NamedTuple):
@@ -135,9 +137,20 @@ class Core:
         self, request: Request, branch: str, flow: Flow, now: float, owner: object, *, urgent: bool = False
     ) -> Transaction:
         """Send a request of ours by a flow, or by a stream beside it where it is too large for a datagram."""
-        sent, by = fitting(self, request, branch, flow, urgent=urgent)
+        sent, by = self.fitting(request, branch, flow, urgent=urgent)
         self.counters.large += by is not flow
         return self.transactions.start_client(sent, branch, by, now, owner, way=flow)
+
+    def fitting(self, request: Request, branch: str, flow: Flow, *, urgent: bool) -> tuple[Request, Flow]:
+        """Return a request and the way that fits its size: that given, or a stream beside it with a Via of its own."""
+        if flow.transport != "udp" or len(request.serialize()) <= LARGEST_DATAGRAM:
+            return request, flow
+        stream = self.profile.stream(flow, urgent)
+        return (request, flow) if stream is None else (self.by(request, branch, stream), stream)
+
+    def by(self, request: Request, branch: str, flow: Flow) -> Request:
+        """Return a request as it goes by another way: with our Via for that."""
+        return replace(request, headers=request.headers.replace("Via", self.via(flow, branch)))
 
     # Responses of ours.
 

@@ -7,7 +7,6 @@ dialog stay those of UDP, so that what is small goes on as a datagram.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from callrec.sip.resending import is_wanted, take_place
@@ -15,23 +14,6 @@ from callrec.sip.transactions import Happening, Told
 
 if TYPE_CHECKING:
     from callrec.sip.core import Core
-    from callrec.sip.events import Flow
-    from callrec.sip.message import Request
-
-LARGEST = 1300
-"""Bytes of a request that goes as a datagram (RFC 3261 18.1.1)."""
-
-
-def fitting(core: Core, request: Request, branch: str, flow: Flow, *, urgent: bool) -> tuple[Request, Flow]:
-    """Return a request and the way that fits its size: that given, or a stream beside it with a Via of its own."""
-    if flow.transport != "udp" or len(request.serialize()) <= LARGEST:
-        return request, flow
-    stream = core.profile.stream(flow, urgent)
-    return (request, flow) if stream is None else (_by(core, request, branch, stream), stream)
-
-
-def _by(core: Core, request: Request, branch: str, flow: Flow) -> Request:
-    return replace(request, headers=request.headers.replace("Via", core.via(flow, branch)))
 
 
 class LargeRequests:
@@ -52,6 +34,6 @@ class LargeRequests:
             return False
         core.counters.fell_back += 1
         branch = core.branch(before.request.uri)
-        again = _by(core, before.request, branch, before.way)
+        again = core.by(before.request, branch, before.way)
         take_place(core, before, core.transactions.start_client(again, branch, before.way, now, before.owner))
         return True
