@@ -67,6 +67,7 @@ name = "pbx"
 addresses = ["127.0.0.2"]
 role = "pbx"
 trusted_identity = true
+transport = "{pbx_transport}"
 {routes}
 [[capture_rule]]
 name = "inbound"
@@ -96,7 +97,7 @@ ROUTE = """[[route]]
 from = "trunk"
 called = "*"
 rule = "inbound"
-destination = "sip:{host}:{port}{extra}"
+destination = "sip:{host}:{port}"
 answer_timeout = "{answer_timeout}"
 """
 
@@ -162,8 +163,7 @@ class Recorder:
         for name, value in changes.items():
             setattr(self.plan, name, value)
         plan = self.plan
-        extra = ";transport=tcp" if plan.pbx_transport == "tcp" else ""
-        route = ROUTE.format(host=PBX, port=plan.pbx_port or 5062, extra=extra, answer_timeout=plan.answer_timeout)
+        route = ROUTE.format(host=PBX, port=plan.pbx_port or 5062, answer_timeout=plan.answer_timeout)
         text = CONFIGURATION.format(
             directory=self.directory,
             node=plan.node,
@@ -173,6 +173,7 @@ class Recorder:
             rtp_first=self.rtp[0],
             rtp_last=self.rtp[1],
             workers=plan.workers,
+            pbx_transport=plan.pbx_transport,
             routes=plan.first_routes.replace("PBX_PORT", str(plan.pbx_port)) + route,
             notice=plan.notice,
             rule=plan.rule,
