@@ -245,6 +245,7 @@ async def test_law_72_the_key_that_completes_a_code_of_a_pause_is_not_passed_on(
     heard = [await call.callee.hear() for _ in range(4 * 6 + 1)]
     assert [packet.payload[0] for packet in heard[:-1:6]] == [7, 10, 7, 10], "7 alone, and * each time"
     assert heard[-1].payload == said.payload
+    await hall.settled()
     assert [event.digit for event in hall.told(Digit)] == ["7", "*", "7", "7", "*", "8"]
     call.close()
 
