@@ -113,9 +113,13 @@ class Exchange:
         with ExitStack() as stack:
             for party in parties:
                 stack.enter_context(party.start())
-            meanwhile()
-            for party in reversed(parties):
-                party.finish()
+            try:
+                meanwhile()
+                for party in reversed(parties):
+                    party.finish()
+            except AssertionError as error:
+                error.add_note(self._what_happened())
+                raise
         if desk_scenario is not None:
             self.check_hidden()
         wait_until(lambda: [item["in_progress"] for item in self.recorder.find(number)] == [False], "the call is over")
@@ -146,9 +150,17 @@ class Exchange:
         wait_until(lambda: file.exists() and file.read_text() != "", f"the {name} of SIPp comes to {what}", timeout)
         return file.read_text().strip()
 
+    def _what_happened(self) -> str:
+        """Return what the recorder logged last, and what both parties got."""
+        got = [f"the {name} got:\n{self.received(name)}" for name in ("trunk", "desk") if self._traced(name).exists()]
+        return "\n".join([self.recorder.tail(), *got])
+
+    def _traced(self, name: str) -> Path:
+        return self.place / name / "messages.log"
+
     def received(self, name: str) -> str:
         """Return every message that the trunk or the desk got, one after the other."""
-        text = (self.place / name / "messages.log").read_text(errors="replace")
+        text = self._traced(name).read_text(errors="replace")
         return "".join(SENT.split(part)[0] for part in RECEIVED.split(text)[1:])
 
     def check_hidden(self) -> None:
