@@ -100,9 +100,16 @@ class Hall:
         self._live += 1
         self._empty.clear()
         self.register(call)
-        if self._tools.tracing is not None:
-            self._tools.tracing.begin(call)
+        self._begin_trace(call)
         self.feed(call, given.Started())
+
+    def _begin_trace(self, call: LiveCall) -> None:
+        if self._tools.tracing is None:
+            return
+        try:
+            self._tools.tracing.begin(call)
+        except Exception:  # what is wrong with a trace must not cost the call
+            log.exception("internal error: call %s has no trace", call.call_id)
 
     def on_media(self, event: MediaEvent) -> None:
         """Take what the media workers tell."""

@@ -114,8 +114,9 @@ class Tracing:
 
     def begin(self, call: LiveCall) -> None:
         """Claim the INVITE of a call that was admitted, or let go of it where no trace may be kept."""
-        name = call.arrival.incoming.request.headers.get("Call-ID")
-        waiting = self._unclaimed.pop((name or "").encode(), [])
+        # What is no UTF-8 in a header is read with surrogateescape: so it is the sender's bytes again.
+        name = (call.arrival.incoming.request.headers.get("Call-ID") or "").encode("utf-8", "surrogateescape")
+        waiting = self._unclaimed.pop(name, [])
         calling = call.arrival.calling
         hidden = calling.withheld or calling.diverting_withheld or calling.original_called_withheld
         if call.keys is None or hidden or call.arrival.emergency or not self._settings().limits.most_traces:
@@ -123,7 +124,7 @@ class Tracing:
         trace = CallTrace(TraceOwner(call.call_id, call.started_at, call.keys.identity_key))
         self._traces[call.call_id] = trace
         if name:
-            self._name(trace, name.encode())
+            self._name(trace, name)
         for raw in waiting:
             self._keep(trace, raw)
 

@@ -23,10 +23,10 @@ INVITE = b"INVITE sip:1@x SIP/2.0\r\nCall-ID: one\r\nCSeq: 1 INVITE\r\n\r\n"
 BYE = b"BYE sip:1@x SIP/2.0\r\ni:one\r\nCSeq: 2 BYE\r\n\r\n"
 
 
-def call(call_id: str = "call-1", **changes: Any) -> Any:
+def call(call_id: str = "call-1", name: str = "one", **changes: Any) -> Any:
     """Return as much of a live call as a trace looks at."""
     hidden = {name: changes.get(name, False) for name in ("withheld", "diverting_withheld", "original_called_withheld")}
-    request = SimpleNamespace(headers=Headers([("Call-ID", "one")]))
+    request = SimpleNamespace(headers=Headers([("Call-ID", name)]))
     arrival = SimpleNamespace(
         incoming=SimpleNamespace(request=request),
         calling=SimpleNamespace(**hidden),
@@ -60,6 +60,14 @@ async def test_an_invite_is_claimed_by_its_call_and_both_legs_are_kept(tmp_path:
     assert await kept(traces) == ["INVITE sip:1@x SIP/2.0", "SIP/2.0 100 Trying", "INVITE sip:2@y SIP/2.0"]
     traces.take(BYE, FLOW, sent=False)
     assert (await kept(traces))[-1] == "BYE sip:1@x SIP/2.0"
+
+
+async def test_a_call_id_that_is_no_text_is_claimed_as_it_came(tmp_path: Path) -> None:
+    """RFC 3261 25.1 has no such bytes, scanners do: it costs neither the trace nor the call."""
+    traces = tracing(tmp_path)
+    traces.take(INVITE.replace(b"one", b"on\xd0"), FLOW, sent=False)
+    traces.begin(call(name=b"on\xd0".decode("utf-8", "surrogateescape")))
+    assert await kept(traces) == ["INVITE sip:1@x SIP/2.0"]
 
 
 @pytest.mark.parametrize(
