@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from callrec.console.findings import Finding, Patient
-from callrec.console.name_checks import name_findings
+from callrec.console.name_checks import Located, locate, name_findings
 from callrec.console.peer_questions import ask_all, places
 from callrec.errors import OperatorError
 from callrec.rtp import RtpPacket
@@ -30,11 +30,18 @@ _EXPIRES_SOON = timedelta(days=21)
 """Certificates of ACME are renewed 30 days before their end: one that has less than 21 was not."""
 
 
-def peer_findings(patient: Patient) -> Iterator[Finding]:
-    """Ask every peer that has an address of its own by OPTIONS, all at once (RFC 3261 11)."""
+def reach_findings(patient: Patient) -> Iterator[Finding]:
+    """Look names up, and ask every peer, also one that is known by its name."""
+    located = locate(patient.settings)
+    yield from name_findings(patient, located)
+    yield from peer_findings(patient, located)
+
+
+def peer_findings(patient: Patient, located: Sequence[Located] = ()) -> Iterator[Finding]:
+    """Ask every peer that has an address or a name of its own by OPTIONS, all at once (RFC 3261 11)."""
     settings = patient.settings
     files = TlsFiles(settings.sip.tls_certificate_file, settings.sip.tls_key_file, settings.sip.tls_ca_file)
-    asked = list(places(settings))
+    asked = list(places(settings, located))
     for place, answer in zip(asked, ask_all(asked, files), strict=True):
         if isinstance(answer, float):
             yield Finding("peers", "ok", f"{place} answers OPTIONS after {answer * 1000:.0f} ms")
@@ -153,4 +160,4 @@ def certificate_findings(patient: Patient) -> Iterator[Finding]:
         yield Finding("certificate", "ok", found)
 
 
-NETWORK_CHECKS = (name_findings, address_findings, peer_findings, rtp_findings, certificate_findings)
+NETWORK_CHECKS = (address_findings, reach_findings, rtp_findings, certificate_findings)

@@ -6,24 +6,28 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from callrec.errors import OperatorError
+from callrec.settings import destinations
 from callrec.settings.values import bracketed
 from callrec.signalling import TlsFiles
+from callrec.signalling import locator as located_at
 from callrec.signalling.certificates import Credentials, is_named, names_in
 from callrec.signalling.choice import transport_to
 from callrec.signalling.sockets import family_of
 from callrec.sip.dialog import default_port
 from callrec.sip.headers import Headers
+from callrec.sip.locating import target_of
 from callrec.sip.message import Request
 from callrec.sip.uri import Uri
 
 if TYPE_CHECKING:
+    from callrec.console.name_checks import Located
     from callrec.settings import Peer, Settings
     from callrec.sip.events import SipTransport
 
@@ -49,25 +53,34 @@ class Place:
         return f"{self.peer} at {bracketed(self.host)}:{self.port}{by}"
 
 
-def places(settings: Settings) -> Iterator[Place]:
-    """Return where peers listen, as far as it is known: a destination on a peer's host, else its address."""
-    uris = {uri.host: uri for uri in reversed(destinations(settings))}
+def places(settings: Settings, located: Sequence[Located] = ()) -> Iterator[Place]:
+    """Return where peers listen, as far as it is known: a destination on a peer's host, else its address.
+
+    `located` says where names lead; a peer whose name leads nowhere has no place.
+    """
+    uris = {uri.host.lower(): uri for uri in map(Uri.parse, reversed(destinations(settings)))}
     for peer in settings.peer:
         for address in peer.addresses:
             network = address.network
-            if network is not None and network.prefixlen == network.max_prefixlen:
-                host = str(network.network_address)
-                yield _place(peer, host, uris.get(host) or Uri("sip", None, None, host, address.port))
+            if network is not None and network.prefixlen < network.max_prefixlen:
+                continue
+            host = address.name or str(network.network_address if network is not None else "")
+            uri = uris.get(host.lower()) or Uri("sip", None, None, host, address.port)
+            hosts = [located_at.Place(None, host, None)] if network is not None else _found(uri, located)
+            yield from (_place(peer, uri, at) for at in hosts)
 
 
-def destinations(settings: Settings) -> list[Uri]:
-    """Return where calls go, in the order of the routes."""
-    return [Uri.parse(text) for route in settings.route for text in route.destination]
+def _found(uri: Uri, located: Sequence[Located]) -> list[located_at.Place]:
+    """Return where the name of a URI leads, as it was looked up."""
+    key = (target_of(uri).lower(), uri.port)
+    found = (one.found for one in located if (target_of(one.uri).lower(), one.uri.port) == key)
+    return next((places for places in found if not isinstance(places, OSError)), [])
 
 
-def _place(peer: Peer, host: str, uri: Uri) -> Place:
-    transport = transport_to(uri, peer)
-    return Place(peer.name, host, uri.port or default_port(transport), transport, frozenset(peer.tls_names or {host}))
+def _place(peer: Peer, uri: Uri, at: located_at.Place) -> Place:
+    transport = at.transport or transport_to(uri, peer)
+    port = at.port or uri.port or default_port(transport)
+    return Place(peer.name, at.address, port, transport, frozenset(peer.tls_names or {uri.host}))
 
 
 def ask_all(asked: list[Place], files: TlsFiles) -> list[float | str]:

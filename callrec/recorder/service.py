@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,7 @@ from callrec.recorder.startup import end_interrupted, recover_recordings
 from callrec.recorder.stores import Stores
 from callrec.recorder.tools import Tools
 from callrec.recorder.tracing import Tracing
-from callrec.settings import Settings
+from callrec.settings import Settings, destinations
 from callrec.signalling import Driver, DriverSettings, Peers, TlsFiles
 from callrec.tasks import Tasks
 from callrec.vault.trace_files import FOLDER as TRACES
@@ -182,7 +182,7 @@ class Service:
             hall.on_sip,
             clock=self._clock,
         )
-        driver.watch(_destinations(settings))
+        driver.watch(destinations(settings))
         tools = Tools(
             settings=settings,
             clock=self._clock,
@@ -353,7 +353,7 @@ class Service:
         tools.settings = new.model_copy(update=kept)
         tools.driver.replace_peers(Peers(new.peer))
         await tools.driver.look_up_peers()
-        tools.driver.watch(_destinations(tools.settings))
+        tools.driver.watch(destinations(tools.settings))
         await self._load_prompts(tools)
         log.info("the configuration was reloaded")
 
@@ -362,17 +362,6 @@ def _share_traces(tools: Tools) -> None:
     """Let erasing and gathering know of each other: what still waits of an erased call is not written any more."""
     if tools.tracing is not None and tools.stores.eraser is not None:
         tools.stores.eraser.traces = tools.tracing.files
-
-
-def _destinations(settings: Settings) -> Iterator[str]:
-    """Return every SIP URI that calls may go to."""
-    for route in settings.route:
-        yield from route.destination
-    for menu in settings.menu:
-        yield from menu.default
-        for uris in menu.digits.values():
-            yield from uris
-    yield from settings.emergency.destination
 
 
 def _go_before_others() -> None:

@@ -14,6 +14,7 @@ from callrec.settings.choices import (
     Srtp,
     WithheldNumberPolicy,
 )
+from callrec.settings.destinations import destinations
 from callrec.settings.explain import Explained, as_toml, explain
 from callrec.settings.load import build, load
 from callrec.settings.model import CaptureRule, Menu, Mqtt, RetentionClass, Settings
@@ -55,6 +56,7 @@ __all__ = [
     "WithheldNumberPolicy",
     "as_toml",
     "build",
+    "destinations",
     "explain",
     "load",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
+from callrec.settings.destinations import placed_destinations
 from callrec.settings.problem import Problem
 from callrec.settings.values import SipPlace, Transport
 
@@ -36,25 +36,14 @@ def never_in_clear(settings: Settings) -> Iterator[Problem]:
 
 
 def _uris(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
-    for index, route in enumerate(settings.route):
-        yield from ((("route", index, "destination"), uri) for uri in route.destination)
-    yield from ((("emergency", "destination"), uri) for uri in settings.emergency.destination)
-    for index, menu in enumerate(settings.menu):
-        yield from ((("menu", index, "default"), uri) for uri in menu.default)
-        yield from ((("menu", index, "digits", key), uri) for key, uris in menu.digits.items() for uri in uris)
+    yield from placed_destinations(settings)
     yield from ((("peer", index, "register"), peer.register_at) for index, peer in enumerate(settings.peer))
 
 
 def _peer_at(settings: Settings, place: SipPlace) -> Peer | None:
     """Return the peer at a host: by name where that is what it has, else the closest of its addresses."""
     try:
-        ip = ip_address(place.host)
-    except ValueError:
+        return settings.find_peer(place.host, place.port or 5060)
+    except ValueError:  # no IP address
         named = (peer for peer in settings.peer if place.host in {*peer.tls_names, *(at.name for at in peer.addresses)})
         return next(named, None)
-    found = [
-        (precision, peer)
-        for peer in settings.peer
-        if (precision := max(at.precision(ip, place.port or 5060) for at in peer.addresses)) >= 0
-    ]
-    return max(found, key=lambda one: one[0])[1] if found else None

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from callrec.sip.events import SipTransport
     from callrec.sip.uri import Uri
 
-_SET: Mapping[Transport, SipTransport] = {Transport.UDP: "udp", Transport.TCP: "tcp", Transport.TLS: "tls"}
+SIP_TRANSPORTS: Mapping[Transport, SipTransport] = {Transport.UDP: "udp", Transport.TCP: "tcp", Transport.TLS: "tls"}
+"""The transport of a setting as `sip` names it."""
 
 
 def names_transport(uri: Uri) -> bool:
@@ -34,7 +35,7 @@ def transport_to(uri: Uri, peer: Peer | None) -> SipTransport:
     if peer is None:
         return transport_of(uri)
     if not names_transport(uri):
-        return _SET[peer.transport]
+        return SIP_TRANSPORTS[peer.transport]
     asked = transport_of(uri)
     if is_downgrade(asked, peer):
         raise OperatorError(

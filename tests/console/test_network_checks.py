@@ -18,11 +18,12 @@ from cryptography.x509.oid import NameOID
 
 from callrec.console import network_checks
 from callrec.console.findings import Finding, Patient
-from callrec.console.name_checks import name_findings
+from callrec.console.name_checks import locate, name_findings
 from callrec.console.network_checks import (
     address_findings,
     certificate_findings,
     peer_findings,
+    reach_findings,
     rtp_findings,
 )
 from callrec.settings import load
@@ -189,10 +190,32 @@ def test_a_name_that_is_not_found_fails(tmp_path: Path) -> None:
     with NameServer(records, tmp_path / "dns") as server:
         asked = f'[sip]\ndns_servers = ["{HOST}:{server.port}"]\n'
         config = asked + pbx("127.0.0.1", "gone.example.test", destination="sip:pbx.example.test")
-        gone, there = name_findings(patient(tmp_path, config))
+        examined = patient(tmp_path, config)
+        gone, there = name_findings(examined, locate(examined.settings))
     assert (gone.state, gone.found.split()[0], bool(gone.mend)) == ("failed", "gone.example.test", True)
     assert there.state == "ok"
     assert there.found.startswith("pbx.example.test is udp 192.0.2.1:5070 (SRV), found after ")
+
+
+@pytest.mark.parametrize("called", ["route", "emergency", "nobody"])
+def test_sip_13_a_peer_that_is_known_by_its_name_is_asked_at_its_host(tmp_path: Path, called: str) -> None:
+    """Its SRV record says where, whatever leads calls there."""
+    peer = '[[peer]]\nname = "named"\naddresses = ["pbx.example.test"]\nrole = "pbx"\n'
+    calls = {
+        "route": '[[route]]\ndestination = "sip:pbx.example.test"\n',
+        "emergency": '[emergency]\ndestination = "sip:pbx.example.test"\n',
+        "nobody": "",
+    }[called]
+    with answering(b"SIP/2.0 200 OK\r\n\r\n") as port:
+        records = [
+            "host-record=one.example.test,127.0.0.1",
+            f"srv-host=_sip._udp.pbx.example.test,one.example.test,{port}",
+        ]
+        with NameServer(records, tmp_path / "dns") as server:
+            asked = f'[sip]\ndns_servers = ["{HOST}:{server.port}"]\n'
+            name, reached = reach_findings(patient(tmp_path, asked + peer + calls))
+    assert (name.check, name.state) == ("names", "ok")
+    assert reached.found.startswith(f"named at 127.0.0.1:{port} answers OPTIONS"), reached
 
 
 @pytest.mark.parametrize(
