@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -51,7 +52,7 @@ class State(Enum):
     OVER = "over"
 
 
-class Call:
+class Call(ABC):
     """One call as values: feed it inputs, carry out the commands it returns, in order.
 
     An input that does not fit the state is absorbed: what comes from outside may cross what we sent.
@@ -141,14 +142,17 @@ class Call:
                 return self._seal_now()
         return self._by_state(event)
 
+    @abstractmethod
     def _by_state(self, event: Input) -> list[do.Command]:
-        raise NotImplementedError
+        """Take what the state decides about."""
 
+    @abstractmethod
     def _cancelled(self) -> list[do.Command]:
-        raise NotImplementedError
+        """Take the news that the caller took its INVITE back."""
 
+    @abstractmethod
     def _hung_up(self, side: Side) -> list[do.Command]:
-        raise NotImplementedError
+        """Take the news that a side hung up."""
 
     def _refuse(self, reason: Reason) -> list[do.Command]:
         """Refuse the call for now: whoever sent it has another way, or tries again (RFC 3261 21.5.4)."""
@@ -184,9 +188,9 @@ class Call:
             return do.Finish(Outcome(Reason.COMPLETE))
         return do.Finish(Outcome(self._why_not or otherwise))
 
+    @abstractmethod
     def _seal_now(self) -> list[do.Command]:
         """End both legs, whatever the state; subclasses know which legs there are."""
-        raise NotImplementedError
 
     # Recording
 
