@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 _CONTEXT = "callrec repeat 1"
+_A_DAY = timedelta(days=1)
 
 
 def repeat_ids(node_key: bytes, what: str, actor: str, idempotency_key: str, today: date) -> tuple[str, str]:
@@ -30,9 +31,6 @@ def repeat_ids(node_key: bytes, what: str, actor: str, idempotency_key: str, tod
     ids = (_id(node_key, f"{_CONTEXT}\n{what}\n{day}\n{actor}\n{idempotency_key}") for day in (today, today - _A_DAY))
     now, before = ids
     return now, before
-
-
-_A_DAY = timedelta(days=1)
 
 
 def _id(key: bytes, text: str) -> str:
