@@ -25,6 +25,16 @@ async def end(house: HallHouse, talk: Talk, outcome: str = "complete") -> None:
     await house.check(outcome)
 
 
+async def call_out(house: HallHouse) -> tuple[Transferor, str]:
+    """Bring a call of the PBX through to somebody outside; return the PBX and the leg of whom it called."""
+    leg = house.dial(OUTSIDER, sdp("8 101", port=5000, host=PBX), by=house.pbx)
+    incoming = await house.trunk.await_event(sip.IncomingCall)
+    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
+    await house.pbx.await_event(sip.Answered)
+    await house.settle(0.2)
+    return Transferor(house, Talk(""), house.pbx, leg), incoming.leg
+
+
 def linked(house: HallHouse) -> tuple[str | None, str | None]:
     """Return whom the caller hears, and who hears the caller."""
     call = house.call
@@ -220,17 +230,12 @@ async def test_sip_9_an_extension_that_a_route_names_takes_that_route() -> None:
 async def test_sip_9_the_pbx_that_called_out_is_called_back_for_its_telephones() -> None:
     """There is no destination that we dialled: its own Contact is where it is."""
     house = HallHouse()
-    leg = house.dial(OUTSIDER, sdp("8 101", port=5000, host=PBX), by=house.pbx)
-    incoming = await house.trunk.await_event(sip.IncomingCall)
-    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
-    await house.pbx.await_event(sip.Answered)
-    await house.settle(0.2)
-    transferor = Transferor(house, Talk(""), house.pbx, leg)
+    transferor, called = await call_out(house)
     await transferor.refer("<sip:101@pbx.example>", ("Referred-By", "<sip:201@pbx.example>"))
     back = await house.pbx.await_event(sip.IncomingCall)
     assert back.request.uri.user == "101"
     house.pbx.endpoint.reject(back.leg, 486, house.now)
-    house.trunk.endpoint.hang_up(incoming.leg, house.now)
+    house.trunk.endpoint.hang_up(called, house.now)
     await house.check("no_capture_rule")
 
 
@@ -322,18 +327,13 @@ async def test_sip_9_calls_that_are_not_recorded_are_transferred_too() -> None:
 async def test_sip_9_the_pbx_that_called_out_puts_the_outside_party_through() -> None:
     """The caller's leg is the one that is replaced; the outside party stays."""
     house = HallHouse()
-    leg = house.dial(OUTSIDER, sdp("8 101", port=5000, host=PBX), by=house.pbx)
-    incoming = await house.trunk.await_event(sip.IncomingCall)
-    house.trunk.endpoint.answer(incoming.leg, sdp("8 101"), house.now)
-    await house.pbx.await_event(sip.Answered)
-    await house.settle(0.2)
-    transferor = Transferor(house, Talk(""), house.pbx, leg)
+    transferor, called = await call_out(house)
     assert (await transferor.refer(f"<sip:202@{OTHER_PBX}>")).status == 202
     new = await colleague_takes_it(house)
     assert OUTSIDER in str(new.invite.from_), "the colleague sees who waits"
     assert transferor.told[-1] == "SIP/2.0 200 OK"
     assert linked(house) == (house.call.destination.id, house.call.caller.id)
-    house.trunk.endpoint.hang_up(incoming.leg, house.now)
+    house.trunk.endpoint.hang_up(called, house.now)
     await house.check("no_capture_rule")
 
 

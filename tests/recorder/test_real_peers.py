@@ -17,7 +17,7 @@ from callrec.settings import Srtp
 from callrec.sip import events as sip
 from callrec.sip.events import Address, Flow
 from callrec.sip.message import parse_message
-from tests.support.hall_house import PBX, TABLES, sdp
+from tests.support.hall_house import PBX, TABLES, HallHouse, sdp
 from tests.support.mutations import mutated
 from tests.support.recorded_house import HERE, connect_outside, finish, is_held, outside_house, states
 from tests.support.recorded_peer import ROOT, bytes_of, manifest, stacks
@@ -28,6 +28,13 @@ from tests.support.virtual_time import virtual
 CALLS = {entry["file"].removesuffix(".sip"): entry for entry in manifest()["messages"] if "call" in entry}
 SPOILT = {"hold", "resume", "refresh", "info", "update", "bye", "refer", "fax"}
 TLS = Flow("tls", HERE, Address("192.0.2.111", 5061))
+
+
+async def pick_up(house: HallHouse) -> None:
+    """Let the PBX answer the call that comes."""
+    incoming = await house.pbx.await_event(sip.IncomingCall)
+    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
+    await house.pbx.await_event(sip.Acknowledged)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -121,9 +128,7 @@ async def test_sip_10_each_trunks_session_refresh_is_answered_without_change(sta
     house, peer = outside_house(stack)
     peer.call()
     first = await peer.answered()
-    incoming = await house.pbx.await_event(sip.IncomingCall)
-    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
-    await house.pbx.await_event(sip.Acknowledged)
+    await pick_up(house)
     await house.settle(2.0)
     peer.ask("refresh")
     second = await peer.answered()
@@ -159,9 +164,7 @@ async def test_not_19_a_key_by_info_of_cisco_declines_the_recording() -> None:
     await house.settle(1.0)
     peer.ask("info", instead=("Signal= 5", "Signal= 9"))
     assert (await peer.next("200")).cseq.method == "INFO"
-    incoming = await house.pbx.await_event(sip.IncomingCall)
-    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
-    await house.pbx.await_event(sip.Acknowledged)
+    await pick_up(house)
     assert not house.media.recordings
     peer.ask("bye")
     await finish(house, "opt_out")
@@ -176,9 +179,7 @@ async def test_not_14_a_re_invite_just_after_the_answer_does_not_cost_the_notice
     await house.settle(0.5)
     peer.ask("refresh", instead=("4351 8658", "4351 8659"))
     await peer.answered()
-    incoming = await house.pbx.await_event(sip.IncomingCall)
-    house.pbx.endpoint.answer(incoming.leg, ANSWER, house.now)
-    await house.pbx.await_event(sip.Acknowledged)
+    await pick_up(house)
     await house.settle(2.0)
     peer.ask("bye")
     assert states(await finish(house, "complete")) == ["recorded"]
