@@ -303,6 +303,36 @@ def test_too_little_room_lets_new_calls_pass() -> None:
 
 
 @pytest.mark.long
+def test_fail_4_a_line_that_must_not_run_unrecorded_refuses_calls_without_room() -> None:
+    """FAIL-4, overload: 503 with Retry-After at once; a live call is recorded to its end, and 999 gets through."""
+    with House() as house:
+        configuration = house.recorder.configuration
+        least = 'min_free = "1MiB"'
+        configuration.write_text(configuration.read_text().replace(least, f'{least}\nfull_disk = "refuse"'))
+        with disk_under(house.recorder, house.recorder.recordings, kind="tmpfs", size_mib=8) as disk:
+            live = crowd(house, 1)
+            disk.fill(leave=512 << 10)
+            assert "limits.min_free" in wait_for_problem(house)
+            began = time.monotonic()
+            refused = house.dial("+447700900381")
+            answer = refused.out.wait_final(5)
+            assert (answer.status, answer.get("Retry-After")) == (503, "10")
+            assert time.monotonic() - began < ROW_LIMIT_S + SLACK_S
+            emergency = house.reach_desk(house.dial("+447700900382", "999"))
+            house.pick_up(emergency)
+            assert emergency.out.wait_final(5).status == 200
+            emergency.out.hang_up()
+            live[0].talk(1.0)
+            live[0].hang_up()
+            items = items_by_caller(house, [*live, refused, emergency])
+            reasons = [items[talk.caller]["outcome_reason"] for talk in (*live, refused, emergency)]
+            assert reasons == ["complete", "storage_unavailable", "emergency"]
+            disk.free()
+            wait_until_well(house)
+            house.connect("+447700900383").hang_up()
+
+
+@pytest.mark.long
 def test_a_full_state_disk_costs_no_call() -> None:
     """No room for rows: calls that begin and end meanwhile wait in the reserve journal, each for its one row."""
     with House() as house, disk_under(house.recorder, house.recorder.state, kind="tmpfs", size_mib=32) as disk:
